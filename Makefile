@@ -1,0 +1,63 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. They need Python 3.11 to 3.13 and make.
+SHELL := bash
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := data/demo
+TESTS ?= retrain_pipeline_tests
+# One thread a fit: results do not depend on the machine, and two test processes do not fight for two cores.
+export OMP_NUM_THREADS ?= 1
+export DO_NOT_TRACK ?= 1
+
+.PHONY: demo ui test check bench coverage-of-promises lock clean
+
+demo: .venv/.run  ## a simulated lending world, period after period, through real Dagster runs
+	$(BIN)/retrain demo --home $(DEMO)
+
+ui: .venv/.run  ## Dagster's UI and daemon over the demo's state, on this machine only
+	@test -f $(DEMO)/dagster/dagster.yaml || { echo "make ui: no demo state in $(DEMO); run 'make demo' first"; exit 1; }
+	RETRAIN_HOME=$(CURDIR)/$(DEMO) DAGSTER_HOME=$(CURDIR)/$(DEMO)/dagster $(BIN)/dagster dev -h 127.0.0.1 -p 3000 -w workspace.yaml
+
+test: .venv/.test
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(TESTS)
+	$(BIN)/python -m coverage report
+
+check: .venv/.test  ## lint, types, import contracts, definitions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r retrain_pipeline
+	$(BIN)/dg check yaml
+	$(BIN)/retrain check
+	$(BIN)/dg check defs
+
+bench: .venv/.test
+	$(BIN)/python -m retrain_pipeline_tests.bench
+
+coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
+	$(BIN)/python -m pytest -n 2 --promises $(TESTS)
+
+lock:  ## pin anew (needs uv); the files name no host
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" requirements/test.in -o requirements/test.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" -c requirements/test.txt requirements/run.in -o requirements/run.txt
+
+clean:  ## the environment, caches and the demo's state; nothing of yours
+	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.*
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH (or PYTHON=/path/to/it)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
+	$(PIP) install --quiet --require-hashes -r requirements/run.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/.test: requirements/test.txt .venv/.run
+	$(PIP) install --quiet --require-hashes -r requirements/test.txt
+	@touch $@
