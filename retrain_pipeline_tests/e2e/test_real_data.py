@@ -1,0 +1,50 @@
+"""From the raw file to released versions, the sensor doing the asking, on real data with real drift."""
+
+import numpy as np
+import pytest
+
+from retrain_pipeline.learning.build import load_version
+from retrain_pipeline.learning.losses import row_losses
+from retrain_pipeline.learning.prediction import predict
+from retrain_pipeline.verdicts import Verdict
+
+
+def error_without_the_loop(stores, spec, version: str, feedback) -> float:
+    """Return the mean loss of one version over the rows of `feedback`: what never retraining would have cost."""
+    model = load_version(stores, spec.name, version)
+    periods = sorted(feedback["predicted_period"].unique())
+    features = stores.lake.read(spec.name, "features", periods=periods)
+    keys = list(spec.data.key)
+    rows = feedback[[*keys, "label"]].merge(features, on=keys, validate="one_to_one")
+    predicted = predict(model, rows)
+    losses = row_losses(spec.problem.success.metric, spec.data.label.task, rows["label"].to_numpy(), predicted.frame)
+    return float(np.mean(losses))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.requirement("D1", "D2", "D3", "D11", "D16", "D21")
+@pytest.mark.parametrize(("name", "weeks"), [("bike_demand", 104), ("electricity", 110)])
+def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
+    declaration, player, stores = make_real(name)
+    spec = declaration.spec
+    calendar = spec.data.time.calendar()
+    periods = calendar.keys_between(calendar.origin, calendar.shift(calendar.origin, weeks))
+    played = [player.step(period) for period in periods]
+
+    assert [p.period for p in played if not p.data_ok] == []
+    released = stores.ledger.entries(model=name, action="released")
+    assert len(released) >= 3, [(p.period, p.why, p.retrain_ok) for p in played if p.retrain_run]
+    # nobody but the sensor asked
+    started = stores.ledger.entries(model=name, action="retrain_started")
+    assert {entry.actor for entry in started} == {f"sensor:{name}_retrain"}
+    # every retrain has exactly one end
+    ends = stores.ledger.entries(model=name, action=["released", "rejected", "retrain_failed", "superseded"])
+    assert sorted(entry.run_id for entry in ends) == sorted(entry.run_id for entry in started)
+    assert stores.ledger.verify().verdict is Verdict.PASS
+
+    feedback = stores.lake.read(name, "feedback")
+    with_loop = float(feedback["loss"].mean())
+    without = error_without_the_loop(stores, spec, released[0].subject, feedback)
+    print(f"{name}: {len(released)} released of {len(started)} retrains; loss {with_loop:.4f} with, {without:.4f} without")
+    assert with_loop < without
