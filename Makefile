@@ -10,7 +10,7 @@ TESTS ?= retrain_pipeline_tests
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
 
-.PHONY: demo ui test check bench coverage-of-promises lock clean
+.PHONY: demo ui serve test check bench coverage-of-promises lock clean
 
 demo: .venv/.run  ## a simulated lending world, period after period, through real Dagster runs
 	$(BIN)/retrain demo --home $(DEMO)
@@ -19,7 +19,13 @@ ui: .venv/.run  ## Dagster's UI and daemon over the demo's state, on this machin
 	@test -f $(DEMO)/dagster/dagster.yaml || { echo "make ui: no demo state in $(DEMO); run 'make demo' first"; exit 1; }
 	RETRAIN_HOME=$(CURDIR)/$(DEMO) DAGSTER_HOME=$(CURDIR)/$(DEMO)/dagster $(BIN)/dagster dev -h 127.0.0.1 -p 3000 -w workspace.yaml
 
-test: .venv/.test
+serve: .venv/.run  ## the same over your own state (RETRAIN_HOME, by default data/state)
+	mkdir -p $${RETRAIN_HOME:-data/state}/dagster
+	test -f $${RETRAIN_HOME:-data/state}/dagster/dagster.yaml || cp dagster.yaml $${RETRAIN_HOME:-data/state}/dagster/
+	DAGSTER_HOME=$$(realpath $${RETRAIN_HOME:-data/state}/dagster) RETRAIN_HOME=$$(realpath $${RETRAIN_HOME:-data/state}) \
+	  $(BIN)/dagster dev -h 127.0.0.1 -p 3000 -w workspace.yaml
+
+test: .venv/.test  ## every test, and the coverage that must hold
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(TESTS)
 	$(BIN)/python -m coverage report

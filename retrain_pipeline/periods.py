@@ -51,7 +51,9 @@ class Calendar:
     def cron(self) -> str:
         """The cron schedule whose ticks are the period boundaries."""
         weekday = (self.start.weekday() + 1) % 7  # cron counts from Sunday
-        return {"hour": "0 * * * *", "day": "0 0 * * *", "week": f"0 0 * * {weekday}", "month": "0 0 1 * *"}[self.cadence]
+        return {"hour": "0 * * * *", "day": "0 0 * * *", "week": f"0 0 * * {weekday}", "month": "0 0 1 * *"}[
+            self.cadence
+        ]
 
     def floor(self, moment: datetime) -> datetime:
         """Start of the period that holds a moment."""
@@ -85,7 +87,9 @@ class Calendar:
         except ValueError as error:
             raise PeriodRefused(f"period {key!r:.80}: expected a key like {self.key(self.origin)}") from error
         if self.floor(start) != start or start.strftime(self.key_format) != key or start < self.origin:
-            raise PeriodRefused(f"period {key!r}: no {self.cadence} of the calendar that starts on {self.start} starts there")
+            raise PeriodRefused(
+                f"period {key!r}: no {self.cadence} of the calendar that starts on {self.start} starts there"
+            )
         return start, self.shift(start, 1)
 
     def keys_between(self, start: datetime, end: datetime) -> list[str]:

@@ -1,0 +1,5 @@
+"""Dagster components that teams use in their `defs.yaml`."""
+
+from retrain_pipeline.components.retrained_model import RetrainedModel
+
+__all__ = ["RetrainedModel"]

@@ -20,6 +20,8 @@ class CsvSource(Strict):
     delimiter: str = Field(",", min_length=1, max_length=1)
     missing: tuple[str, ...] = ("",)
     """The exact cells that mean "missing". Nothing else does: "NA" may be Namibia."""
+    settle_seconds: float = Field(2.0, ge=0)
+    """A file of an inbox is taken when nobody wrote to it for this long."""
 
 
 class ParquetSource(Strict):
@@ -27,6 +29,8 @@ class ParquetSource(Strict):
 
     kind: Literal["parquet"]
     path: str
+    settle_seconds: float = Field(2.0, ge=0)
+    """A file of an inbox is taken when nobody wrote to it for this long."""
 
 
 class DeltaSource(Strict):
@@ -61,7 +65,7 @@ class TimeColumn(Strict):
     period: Cadence
     start: date
     unit: Literal["text", "s", "ms"] = "text"
-    """How the source spells time: ISO 8601 text (or a real timestamp type), or whole seconds or milliseconds since 1970."""
+    """How the source spells time: ISO 8601 text or a real timestamp type, or whole (milli)seconds since 1970."""
     timezone: Literal["UTC"] | None = "UTC"
     """The zone of times written without one; null refuses them."""
 
@@ -77,7 +81,7 @@ class Label(Strict):
     task: Task
     delay_hours: float = Field(0.0, ge=0)
     source: Source | None = None
-    """A feed of its own, with the row keys, the label column and `known_time`; without one the label is in the data source."""
+    """A feed of its own: row keys, the label column and `known_time`. Without one the label is in the data source."""
     known_time: str | None = None
     """Column of the label feed that says when the label became known."""
 
@@ -132,4 +136,4 @@ class Data(Strict):
     max_rejected_share: float = Field(0.05, ge=0, le=1)
     volume: Volume = Volume()
     freshness_hours: float | None = Field(None, gt=0)
-    """The newest row of a period lies at most this long before the period's end; default: a tenth of the period, at least an hour."""
+    """The newest row lies at most this long before the period's end; default: a tenth of the period, 1 h or more."""

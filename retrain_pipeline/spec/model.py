@@ -1,22 +1,45 @@
-"""The declaration of a model: what a team writes in `defs.yaml`, typed. Defaults cover all but name, problem, data, candidates."""
+"""The declaration of a model: what a team writes in `defs.yaml`, typed.
 
-import re
+Defaults cover all but name, problem, data and candidates.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake.declared import Data
-from retrain_pipeline.names import check_name
+from retrain_pipeline.names import NameRefused, check_name
+from retrain_pipeline.periods import PeriodRefused
 from retrain_pipeline.strict import Strict
 
+FORMAT: Literal[1] = 1
+"""The format of declarations that this code reads. It rises when a file that used to load would mean something else."""
+
+
+def _checked_name(value: str, what: str) -> str:
+    try:
+        return check_name(value, what)
+    except NameRefused as error:  # pydantic gathers ValueErrors, and lets others through at the first
+        raise ValueError(str(error)) from error
+
+
 Metric = Literal["mae", "rmse", "error", "brier", "log_loss"]
-Name = Annotated[str, AfterValidator(lambda value: check_name(value, "model"))]
+Name = Annotated[str, AfterValidator(lambda value: _checked_name(value, "model"))]
 # Dagster's owner grammar: an e-mail address or team:<name>.
-Owner = Annotated[str, Field(pattern=r"^(team:[a-zA-Z0-9_-]+|[^@\s]+@[^@\s]+)$")]
-Dotted = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+Owner = Annotated[
+    str, Field(pattern=r"^(team:[a-zA-Z0-9_-]+|[^@\s]+@[^@\s]+)$", description="team:<name> or an e-mail address")
+]
+Dotted = Annotated[
+    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="a dotted path like sklearn.linear_model.Ridge")
+]
 
 REGRESSION_METRICS = frozenset({"mae", "rmse"})
+BASELINES = ("dummy", "linear")
+"""Trained beside the declared candidates at every retrain, so that a gain is a gain over something simple."""
 
 
 class BusinessMetric(Strict):
@@ -53,8 +76,8 @@ class Candidate(Strict):
     """A scikit-learn estimator by import path, its fixed parameters, and the values to search."""
 
     estimator: Dotted
-    params: dict[str, Any] = {}
-    search: dict[str, list[Any]] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, list[Any]] = Field(default_factory=dict)
 
 
 class Budget(Strict):
@@ -83,11 +106,15 @@ class Training(Strict):
     threads: int = Field(1, ge=1)
 
     @model_validator(mode="after")
-    def _names_are_names(self) -> "Training":
+    def _coherent(self) -> "Training":
         for name in self.candidates:
-            check_name(name, "candidate")
-            if name in ("dummy", "linear"):
-                raise ValueError(f"candidate name {name!r} is taken by a baseline that is always trained")
+            _checked_name(name, "candidate")
+            if name in BASELINES:
+                raise ValueError(f"candidates.{name}: the name is taken by a baseline that is always trained")
+        if self.min_periods <= self.evaluation_periods:
+            raise ValueError(f"min_periods: must be greater than evaluation_periods ({self.evaluation_periods})")
+        if self.min_periods > self.window_periods:
+            raise ValueError(f"min_periods: no window reaches it, window_periods is {self.window_periods}")
         return self
 
 
@@ -129,6 +156,14 @@ class Rollout(Strict):
     holdback_share: float = Field(0.0, ge=0, lt=0.5)
     approval: Literal["none", "required"] = "none"
 
+    @model_validator(mode="after")
+    def _coherent(self) -> "Rollout":
+        if list(self.canary_shares) != sorted(set(self.canary_shares)):
+            raise ValueError("canary_shares: each share must be greater than the one before")
+        if self.canary_shares and self.canary_shares[-1] + self.holdback_share > 1:
+            raise ValueError("canary_shares: the last share and holdback_share are more than all traffic")
+        return self
+
 
 class Report(Strict):
     """The Evidently report that people read."""
@@ -139,46 +174,73 @@ class Report(Strict):
     """Periods from one report to the next; 1 is a report every period."""
 
 
+def _named_alone(value: Any) -> Any:
+    """Read ``features: features.build`` as ``features: {build: features.build}``."""
+    return {"build": value} if isinstance(value, str) else value
+
+
 class ModelSpec(Strict):
     """One model, declared."""
 
+    format: Literal[1] = FORMAT
     name: Name
     owners: tuple[Owner, ...] = ()
     problem: Problem
     data: Data
-    features: Features = Features()
+    features: Annotated[Features, BeforeValidator(_named_alone)] = Features()
     training: Training
     trigger: Trigger = Trigger()
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
     report: Report = Report()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _features_may_be_a_path(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("features"), str):
-            return {**value, "features": {"build": value["features"]}}
-        return value
-
     @model_validator(mode="after")
     def _coherent(self) -> "ModelSpec":
-        data, label = self.data, self.data.label
-        metric = self.problem.success.metric
-        if (label.task == "regression") != (metric in REGRESSION_METRICS):
-            raise ValueError(f"problem.success.metric {metric!r} does not fit a {label.task} label")
-        if label.column in data.columns:
-            raise ValueError(f"data.columns: {label.column!r} is the label: features must not see it")
-        for name in self.gates.slices:
-            if name not in data.columns:
-                raise ValueError(f"gates.slices: {name!r} is not one of data.columns")
-        for name in (*data.columns, *data.key, data.time.column, label.column):
-            if name.startswith("_") or not re.fullmatch(r"[^\x00-\x1f\x7f]{1,100}", name):
-                raise ValueError(f"column {name!r:.110}: names have 1 to 100 printable characters and no leading '_'")
-        if self.training.min_periods <= self.training.evaluation_periods:
-            raise ValueError("training.min_periods must be greater than training.evaluation_periods")
+        if problems := [*_data_problems(self.data), *_cross_problems(self)]:
+            raise ValueError("\n".join(problems))
         return self
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the declaration, defaults filled in."""
         return digest_of(self.model_dump(mode="json"))
+
+
+def _data_problems(data: Data) -> Iterator[str]:
+    """Yield what is wrong with the data section, each as ``path: words``."""
+    try:
+        data.time.calendar()
+    except PeriodRefused as error:
+        yield f"data.time.start: {error}"
+    label = data.label.column
+    if label in data.columns:
+        yield f"data.columns.{label}: this is the label, and features must not see it"
+    if label in data.key:
+        yield f"data.key: {label!r} is the label"
+    if label == data.time.column:
+        yield f"data.label.column: {label!r} is the time column"
+    if len(set(data.key)) != len(data.key):
+        yield "data.key: a column is given twice"
+    named = {"data.time.column": [data.time.column], "data.label.column": [label], "data.key": data.key}
+    for path, names in {**named, "data.columns": data.columns}.items():
+        for name in names:
+            if not _is_column_name(name):
+                yield f"{path}: {name!r:.110} is refused: 1 to 100 printable NFC characters, no leading '_'"
+
+
+def _cross_problems(spec: ModelSpec) -> Iterator[str]:
+    """Yield what does not fit between sections, each as ``path: words``."""
+    metric, task = spec.problem.success.metric, spec.data.label.task
+    if (task == "regression") != (metric in REGRESSION_METRICS):
+        yield f"problem.success.metric: {metric!r} does not fit a {task} label"
+    for name in spec.gates.slices:
+        if name not in spec.data.columns:
+            nearest = get_close_matches(name, spec.data.columns, n=1)
+            hint = f"; nearest: {nearest[0]!r}" if nearest else ""
+            yield f"gates.slices: {name!r:.110} is not one of data.columns{hint}"
+
+
+def _is_column_name(name: str) -> bool:
+    # `isprintable` also refuses what nobody sees: zero-width and bidirectional marks (two names that look alike).
+    printable = name.isprintable() and unicodedata.is_normalized("NFC", name)
+    return printable and 1 <= len(name) <= 100 and not name.startswith("_")

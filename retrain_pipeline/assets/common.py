@@ -1,0 +1,112 @@
+"""What all assets of a model share: keys, settings, how a check and a number look in Dagster."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from retrain_pipeline.lake.checks import Check
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.verdicts import Verdict, worst
+
+MODEL_TAG = "retrain/model"
+SIDE_TAG = "retrain/side"
+TRIGGER_TAG = "retrain/trigger"
+ATTEMPT_TAG = "retrain/attempt"
+WHY_TAG = "retrain/why"
+
+DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring")
+MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
+
+
+def asset_key(model: str, asset: str) -> dg.AssetKey:
+    """Return ``<model>/<asset>``."""
+    return dg.AssetKey([model, asset])
+
+
+def asset_keys(model: str, assets: Iterable[str]) -> list[dg.AssetKey]:
+    """Return the keys of several assets of a model."""
+    return [asset_key(model, asset) for asset in assets]
+
+
+def data_root() -> Path:
+    """Return the folder that relative source paths start from: RETRAIN_ROOT, or where the process runs."""
+    return Path(os.environ.get("RETRAIN_ROOT", "."))
+
+
+def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
+    """Return the model's periods as Dagster partitions, in UTC."""
+    calendar = spec.data.time.calendar()
+    return dg.TimeWindowPartitionsDefinition(
+        start=calendar.origin.strftime(calendar.key_format),
+        fmt=calendar.key_format,
+        cron_schedule=calendar.cron,
+        timezone="UTC",
+    )
+
+
+def settings(spec: ModelSpec, asset: str, kinds: set[str], deps: Sequence[str], description: str) -> dict[str, Any]:
+    """Return the arguments of `dg.asset` that every asset of a model has."""
+    return {
+        "key": asset_key(spec.name, asset),
+        "group_name": spec.name,
+        "owners": list(spec.owners),
+        "kinds": kinds,
+        "deps": asset_keys(spec.name, deps),
+        "description": description,
+        "tags": {MODEL_TAG: spec.name},
+    }
+
+
+def data_side_settings(
+    spec: ModelSpec, asset: str, kinds: set[str], deps: Sequence[str], description: str
+) -> dict[str, Any]:
+    """As `settings`, partitioned by period; a back-fill is one run."""
+    return settings(spec, asset, kinds, deps, description) | {
+        "partitions_def": partitions_of(spec),
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
+
+
+def check_specs(spec: ModelSpec, asset: str, names: Mapping[str, str], blocking: bool) -> list[dg.AssetCheckSpec]:
+    """Return the check specifications of an asset, from check name to what it looks at."""
+    key = asset_key(spec.name, asset)
+    return [dg.AssetCheckSpec(name, asset=key, description=words, blocking=blocking) for name, words in names.items()]
+
+
+def check_result(
+    model: str, asset: str, name: str, checks: Sequence[tuple[str, Check]], *, stops: bool
+) -> dg.AssetCheckResult:
+    """Show the verdicts of one check over the periods of a run.
+
+    Dagster knows two answers, so the third is told by severity: INCONCLUSIVE is not passed, and a warning.
+    Only a failure that must stop what follows (`stops`) is an error.
+    """
+    verdict = worst(check.verdict for _, check in checks)
+    bad = [(period, check) for period, check in checks if check.verdict is not Verdict.PASS]
+    words = "; ".join(f"{period}: {check.words}" for period, check in (bad or checks)[:10])
+    numbers = checks[0][1].numbers if len(checks) == 1 else {"periods": len(checks), "periods_not_passed": len(bad)}
+    return dg.AssetCheckResult(
+        check_name=name,
+        asset_key=asset_key(model, asset),
+        passed=verdict is Verdict.PASS,
+        severity=dg.AssetCheckSeverity.ERROR if stops and verdict is Verdict.FAIL else dg.AssetCheckSeverity.WARN,
+        description=words,
+        metadata={"verdict": verdict.value, **metadata(numbers)},
+    )
+
+
+def metadata(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scalars as Dagster metadata; None is left out, since it is no number to plot."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def run_actor(context: dg.AssetExecutionContext) -> str:
+    """Return who is behind a run, for the ledger: a sensor, a schedule, a person's launch."""
+    tags = context.run.tags
+    for tag, kind in (("dagster/sensor_name", "sensor"), ("dagster/schedule_name", "schedule"), ("user", "user")):
+        if tag in tags:
+            return f"{kind}:{tags[tag]}"
+    return "dagster"

@@ -1,0 +1,76 @@
+"""`evaluation`: champion and candidate on the same frozen rows, every gate's verdict stored as evidence and shown here."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import asset_key, check_specs, metadata, run_actor, settings
+from retrain_pipeline.assets.failures import closing
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.spec.declaration import Declaration
+from retrain_pipeline.verdicts import Verdict
+
+
+def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/evaluation`, one blocking check a gate."""
+    spec = declaration.spec
+    key = asset_key(spec.name, "evaluation")
+
+    @dg.asset(
+        **settings(spec, "evaluation", {"scikitlearn"}, ("candidate",), "Gates on the candidate against the champion."),
+        check_specs=check_specs(spec, "evaluation", GATES, True),
+    )
+    def evaluation(
+        context: dg.AssetExecutionContext, stores: StoresResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        from retrain_pipeline.gates.judge import judge
+        from retrain_pipeline.release.release import reject
+        from retrain_pipeline.triggers.retrain import retrain_of, subject_of
+
+        opened = stores.open()
+        actor = run_actor(context)
+        with closing(opened.ledger, spec.name, context.run_id, key):
+            retrain = retrain_of(opened.ledger, spec.name, context.run_id)
+            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run_id)
+            evidence, digest = judge(
+                opened, declaration, version, mode=retrain.mode, run_id=context.run_id, actor=actor
+            )
+            if evidence.verdict is not Verdict.PASS:
+                reject(opened, declaration, version, evidence_digest=digest, run_id=context.run_id, actor=actor)
+        yield dg.MaterializeResult(
+            metadata=metadata(
+                {
+                    "version": version,
+                    "champion": evidence.champion or "none",
+                    "mode": evidence.mode,
+                    "verdict": evidence.verdict.value,
+                    "evaluation_rows": evidence.evaluation.rows,
+                    "candidate_loss": evidence.validated_loss.mean,
+                    "evidence": digest,
+                }
+            )
+            | {name: dg.MetadataValue.path(opened.artifacts.path(plot)) for name, plot in evidence.plots.items()}
+        )
+        for result in evidence.results:
+            # Anything but PASS stops the release: a gate that could not tell is not a gate that passed.
+            yield dg.AssetCheckResult(
+                check_name=result.gate,
+                asset_key=key,
+                passed=result.verdict is Verdict.PASS,
+                severity=dg.AssetCheckSeverity.ERROR,
+                description=result.words,
+                metadata=metadata(
+                    {
+                        "verdict": result.verdict.value,
+                        "statistic": result.statistic,
+                        "threshold": result.threshold,
+                        "n": result.n,
+                        "low": result.interval[0] if result.interval else None,
+                        "high": result.interval[1] if result.interval else None,
+                        "evidence": digest,
+                    }
+                ),
+            )
+
+    return evaluation

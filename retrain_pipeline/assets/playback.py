@@ -1,0 +1,90 @@
+"""History played through Dagster: period after period the data side, then whatever the sensor asks for.
+
+For the demo, for end-to-end tests, and for a team that brings a history: the same assets, checks and sensor as in
+production, run in this process, with the end of each period as "now".
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import DATA_SIDE, MODEL_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.spec.declaration import Declaration
+
+RUN_KEY = "dagster/run_key"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Played:
+    """One period: the run of the data side, and what the sensor asked for, or why it did not."""
+
+    period: str
+    data_run: str
+    data_ok: bool
+    retrain_run: str | None
+    retrain_ok: bool | None
+    why: str
+
+
+class Player:
+    """Plays one model's history on an instance, with the definitions of a project."""
+
+    def __init__(self, definitions: dg.Definitions, instance: dg.DagsterInstance, declaration: Declaration) -> None:
+        self.instance = instance
+        self.definitions = definitions
+        self.model = declaration.spec.name
+        job = definitions.resolve_implicit_global_asset_job_def()
+        self._sides = {
+            "data": job.get_subset(asset_selection=set(asset_keys(self.model, DATA_SIDE))),
+            "model": job.get_subset(asset_selection=set(asset_keys(self.model, MODEL_SIDE))),
+        }
+        self._sensor = definitions.resolve_sensor_def(f"{self.model}_retrain")
+
+    def data(self, period: str) -> dg.ExecuteInProcessResult:
+        """Run the data side for one period."""
+        return self._run("data", {SIDE_TAG: "data"}, QUIET, partition_key=period)
+
+    def ask(self) -> dg.RunRequest | str:
+        """Let the sensor look; return the run that it asks for, or why it does not."""
+        with dg.build_sensor_context(instance=self.instance, definitions=self.definitions) as context:
+            tick = self._sensor.evaluate_tick(context)
+        requests = tick.run_requests or []
+        if not requests:
+            return tick.skip_message or "nothing to do"
+        key = requests[0].run_key or ""
+        # what the daemon does: a run key is asked for once
+        if self.instance.get_runs_count(dg.RunsFilter(tags={RUN_KEY: key})):
+            return f"{key} was asked for before"
+        return requests[0]
+
+    def retrain(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what the sensor asked for."""
+        tags = {**request.tags, RUN_KEY: request.run_key or ""}
+        return self._run("model", tags, {**QUIET, **request.run_config})
+
+    def step(self, period: str) -> Played:
+        """Play one period."""
+        data = self.data(period)
+        asked = self.ask()
+        if isinstance(asked, str):
+            return Played(period, data.run_id, data.success, None, None, asked)
+        run = self.retrain(asked)
+        return Played(period, data.run_id, data.success, run.run_id, run.success, asked.tags.get("retrain/why", ""))
+
+    def _run(self, side: str, tags: dict[str, str], config: dict[str, Any], **kwargs: Any) -> dg.ExecuteInProcessResult:
+        return self._sides[side].execute_in_process(
+            instance=self.instance,
+            tags={MODEL_TAG: self.model, **tags},
+            run_config=config,
+            raise_on_error=False,
+            **kwargs,
+        )
+
+
+def play(player: Player, periods: Sequence[str]) -> Iterator[Played]:
+    """Play periods in order."""
+    for period in periods:
+        yield player.step(period)

@@ -1,0 +1,42 @@
+"""`predictions`: the rows of a period, scored by whoever the deployment state says."""
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import data_side_settings, metadata
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+
+
+def predictions_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/predictions`."""
+    spec = declaration.spec
+
+    @dg.asset(
+        **data_side_settings(
+            spec,
+            "predictions",
+            {"scikitlearn", "deltalake"},
+            ("features",),
+            "Rows scored by the champion of their time.",
+        )
+    )
+    def predictions(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.release.serving import score_period
+
+        opened = stores.open()
+        reports = [score_period(opened, declaration, period) for period in context.partition_keys]
+        last = reports[-1]
+        return dg.MaterializeResult(
+            metadata=metadata(
+                {
+                    "periods": len(reports),
+                    "rows": sum(r.rows for r in reports),
+                    "model_version": last.version or "no champion yet",
+                    "latency_ms_p95": last.latency_ms_p95,
+                    "unseen_categories": sum(sum(r.unseen.values()) for r in reports),
+                    "missing_values": sum(sum(r.missing.values()) for r in reports),
+                }
+            )
+        )
+
+    return predictions

@@ -1,0 +1,54 @@
+"""`release`: the deployment state moves to a version whose evidence passes, and to no other."""
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import asset_key, metadata, run_actor, settings
+from retrain_pipeline.assets.failures import closing
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+
+
+def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/release`."""
+    spec = declaration.spec
+
+    @dg.asset(
+        **settings(
+            spec,
+            "release",
+            set(),
+            ("evaluation",),
+            "Re-reads the evidence by digest and makes the version champion. Dagster's checks only show; this decides.",
+        )
+    )
+    def release(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.release.release import newest_evidence
+        from retrain_pipeline.release.release import release as release_version
+        from retrain_pipeline.triggers.retrain import subject_of
+
+        opened = stores.open()
+        with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "release")):
+            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run_id)
+            evidence_digest = newest_evidence(opened, spec.name, version)
+            outcome = release_version(
+                opened,
+                declaration,
+                version,
+                evidence_digest=evidence_digest,
+                run_id=context.run_id,
+                actor=run_actor(context),
+            )
+        return dg.MaterializeResult(
+            metadata=metadata(
+                {
+                    "champion": outcome.deployment.champion,
+                    "previous": outcome.deployment.previous or "none",
+                    "epoch": outcome.epoch,
+                    "evidence": evidence_digest,
+                    "words": outcome.words,
+                }
+            ),
+            data_version=dg.DataVersion(version),
+        )
+
+    return release

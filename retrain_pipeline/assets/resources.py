@@ -1,0 +1,44 @@
+"""The three stores as a Dagster resource."""
+
+import os
+from functools import cache
+
+import dagster as dg
+
+from retrain_pipeline.stores import Stores, open_stores
+
+DEFAULT_HOME = "data/state"
+
+
+@cache
+def _opened(home: str, lake_url: str | None, artifacts_url: str | None, ledger_url: str | None) -> Stores:
+    # One pool of connections a process and place: a run has a dozen steps.
+    return open_stores(home, lake_url=lake_url, artifacts_url=artifacts_url, ledger_url=ledger_url)
+
+
+def environment_stores() -> Stores:
+    """Open the stores that RETRAIN_HOME, RETRAIN_LAKE_URL, RETRAIN_ARTIFACTS_URL and RETRAIN_LEDGER_URL name."""
+    return StoresResource().open()
+
+
+class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where lake, artifacts and ledger live: under `home`, unless a URL says otherwise.
+
+    A field left empty is read from the environment of the process that uses it (RETRAIN_HOME, RETRAIN_LAKE_URL,
+    RETRAIN_ARTIFACTS_URL, RETRAIN_LEDGER_URL), so that no secret gets into what Dagster stores about a run.
+    """
+
+    home: str = ""
+    lake_url: str = ""
+    artifacts_url: str = ""
+    ledger_url: str = ""
+
+    def open(self) -> Stores:
+        """Open the stores; cheap, nothing is touched before its first use."""
+        environment = os.environ
+        return _opened(
+            self.home or environment.get("RETRAIN_HOME", DEFAULT_HOME),
+            self.lake_url or environment.get("RETRAIN_LAKE_URL") or None,
+            self.artifacts_url or environment.get("RETRAIN_ARTIFACTS_URL") or None,
+            self.ledger_url or environment.get("RETRAIN_LEDGER_URL") or None,
+        )

@@ -1,0 +1,74 @@
+"""One schedule a cadence: at the end of a period, the data side of every model of that cadence."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import DATA_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.periods import Cadence, as_utc
+from retrain_pipeline.spec.declaration import Declaration
+from retrain_pipeline.spec.model import ModelSpec
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+# A quarter past, so that what arrives at the turn of the hour is there.
+CRON: dict[Cadence, str] = {"hour": "15 * * * *", "day": "15 0 * * *", "week": "15 0 * * *", "month": "15 0 * * *"}
+# A job of our own cannot hold assets of different partitions (Dagster refuses it), and a job a model would make
+# loading slow; the job that Dagster has for all assets takes any selection of one model's.
+ALL_ASSETS_JOB = "__ASSET_JOB"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+def due_periods(ledger: "Ledger", spec: ModelSpec, now: datetime) -> tuple[str, str] | None:
+    """Return the first and last complete period that the data side has not seen, or None when it has seen all.
+
+    A daemon that was down for a while asks once for everything that it missed.
+    """
+    calendar = spec.data.time.calendar()
+    newest = calendar.newest_complete(now)
+    if newest is None:
+        return None
+    monitored = ledger.latest(spec.name, "monitored")
+    start = as_utc(datetime.fromisoformat(monitored.payload["as_of"])) if monitored else calendar.origin
+    missing = calendar.keys_between(start, calendar.bounds(newest)[1])
+    return (missing[0], missing[-1]) if missing else None
+
+
+def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.ScheduleDefinition:
+    """Return the schedule of all models of a cadence."""
+
+    @dg.schedule(
+        name=f"data_every_{cadence}",
+        cron_schedule=CRON[cadence],
+        job_name=ALL_ASSETS_JOB,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Runs the data side of every model with periods of a {cadence}, for the newest complete period.",
+    )
+    def data(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        ledger = stores.open().ledger
+        now = as_utc(context.scheduled_execution_time)
+        asked = False
+        for declaration in declarations:
+            spec = declaration.spec
+            due = due_periods(ledger, spec, now)
+            if due is None:
+                continue
+            asked = True
+            first, last = due
+            span = {"dagster/partition": last} if first == last else {RANGE_START: first, RANGE_END: last}
+            yield dg.RunRequest(
+                # a failed period is asked for again at the next tick
+                run_key=f"{spec.name}-{first}-{last}-{now:%Y%m%dT%H}",
+                asset_selection=asset_keys(spec.name, DATA_SIDE),
+                tags={MODEL_TAG: spec.name, SIDE_TAG: "data", **span},
+            )
+        if not asked:
+            yield dg.SkipReason(f"no complete {cadence} that is not yet monitored, in {len(declarations)} models")
+
+    return data

@@ -1,0 +1,84 @@
+"""`training_set`: the rows that a candidate learns from and is judged on, as of one moment, frozen by digest."""
+
+import dagster as dg
+from pydantic import Field
+
+from retrain_pipeline.assets.common import ATTEMPT_TAG, TRIGGER_TAG, asset_key, metadata, run_actor, settings
+from retrain_pipeline.assets.failures import closing
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+
+
+class RetrainConfig(dg.Config):
+    """Who asks for a model, as of when. A person who fills in nothing asks as of the newest monitored period."""
+
+    as_of: str = Field(
+        "", description="End of a period, ISO 8601 with a zone; empty: the end of the newest monitored period."
+    )
+    kind: str = Field("manual", description="Why: first_model, performance, drift, max_age or manual.")
+    mode: str = Field(
+        "",
+        description="What the candidate must prove: first, non_inferiority or superiority; empty: what the state asks for.",
+    )
+    trigger_id: str = Field("", description="The evidence that asked; empty for a person.")
+    attempt: int = Field(1, ge=1, description="Which attempt at this trigger it is.")
+
+
+def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/training_set`."""
+    spec = declaration.spec
+
+    @dg.asset(
+        **settings(
+            spec,
+            "training_set",
+            {"deltalake"},
+            ("features", "feedback"),
+            "Labelled rows as of a moment, frozen by digest.",
+        )
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, config: RetrainConfig, stores: StoresResource
+    ) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.learning.frozen import record_training_set
+        from retrain_pipeline.learning.training_set import freeze_training_set
+        from retrain_pipeline.triggers.request import retrain_requested
+
+        opened = stores.open()
+        actor = run_actor(context)
+        retrain = retrain_requested(
+            opened.ledger,
+            spec,
+            run_id=context.run_id,
+            as_of=config.as_of,
+            kind=config.kind,
+            mode=config.mode,
+            trigger_id=config.trigger_id,
+            attempt=config.attempt,
+            actor=actor,
+        )
+        context.instance.add_run_tags(
+            context.run_id, {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt)}
+        )
+        with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "training_set")):
+            frozen = freeze_training_set(opened, spec, retrain.as_of)
+            record_training_set(opened, frozen, run_id=context.run_id, actor=actor)
+        return dg.MaterializeResult(
+            metadata=metadata(
+                {
+                    "as_of": retrain.as_of.isoformat(),
+                    "why": retrain.kind,
+                    "training_rows": frozen.train_rows,
+                    "evaluation_rows": frozen.evaluation_rows,
+                    "train_from": frozen.train_from,
+                    "train_until": frozen.train_until,
+                    "evaluation_until": frozen.evaluation_until,
+                    "features_version": frozen.features.version,
+                    "labels_version": frozen.labels.version,
+                    "digest": frozen.digest,
+                }
+            ),
+            data_version=dg.DataVersion(frozen.digest),
+        )
+
+    return training_set

@@ -1,0 +1,148 @@
+"""Sensors: one a model that asks for a retrain, one for all that raises alerts. They read stored verdicts, never data."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from retrain_pipeline.alerts import note_failed_run, notifiers_from_environment, raise_alerts
+from retrain_pipeline.assets.common import (
+    ATTEMPT_TAG,
+    MODEL_SIDE,
+    MODEL_TAG,
+    SIDE_TAG,
+    TRIGGER_TAG,
+    WHY_TAG,
+    asset_key,
+    asset_keys,
+)
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+from retrain_pipeline.triggers.retrain import close_dead, close_retrain
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+    from retrain_pipeline.triggers.policy import TriggerDecision
+
+ALIVE = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+RETRAIN_SECONDS = 60
+ALERT_SECONDS = 30
+RUNS_A_TICK = 50
+
+
+def retrain_in_flight(instance: dg.DagsterInstance, model: str) -> bool:
+    """Return whether a run of the model side of a model is queued or running."""
+    tags = {MODEL_TAG: model, SIDE_TAG: "model"}
+    return instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=ALIVE)) > 0
+
+
+def is_alive(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return whether Dagster knows the run and has not seen it end."""
+    run = instance.get_run_by_id(run_id)
+    return run is not None and run.status in ALIVE
+
+
+def _run_request(model: str, decision: "TriggerDecision") -> dg.RunRequest:
+    from retrain_pipeline.triggers.state import run_key
+
+    config = {
+        "as_of": decision.as_of.isoformat(),
+        "kind": decision.kind,
+        "mode": decision.mode,
+        "trigger_id": decision.trigger_id,
+        "attempt": decision.attempt,
+    }
+    return dg.RunRequest(
+        run_key=run_key(model, decision),
+        asset_selection=asset_keys(model, MODEL_SIDE),
+        run_config={"ops": {asset_key(model, "training_set").to_python_identifier(): {"config": config}}},
+        tags={
+            MODEL_TAG: model,
+            SIDE_TAG: "model",
+            TRIGGER_TAG: decision.trigger_id,
+            ATTEMPT_TAG: str(decision.attempt),
+            WHY_TAG: decision.kind,
+        },
+    )
+
+
+def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
+    """Return the sensor that asks for a retrain of one model, and says what it looked at when it does not."""
+    spec = declaration.spec
+
+    @dg.sensor(
+        name=f"{spec.name}_retrain",
+        asset_selection=dg.AssetSelection.assets(*asset_keys(spec.name, MODEL_SIDE)),
+        minimum_interval_seconds=RETRAIN_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for a retrain of {spec.name} when the stored evidence says that it is time.",
+    )
+    def retrain(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
+        from retrain_pipeline.triggers.policy import decide
+        from retrain_pipeline.triggers.state import read_state
+
+        ledger = stores.open().ledger
+        in_flight = retrain_in_flight(context.instance, spec.name)
+        if not in_flight:
+            close_dead(
+                ledger,
+                spec.name,
+                lambda run_id: is_alive(context.instance, run_id),
+                actor=f"sensor:{spec.name}_retrain",
+            )
+        decision = decide(read_state(ledger, spec, in_flight=in_flight))
+        if decision.action == "wait":
+            return dg.SkipReason("; ".join(decision.reasons))
+        context.log.info("; ".join(decision.reasons))
+        return _run_request(spec.name, decision)
+
+    return retrain
+
+
+def _note_failed_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
+    """Give the failed runs of our models their ledger entries; Dagster's own failure sensors miss what never started."""
+    records = context.instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=RUNS_A_TICK
+    )
+    for record in reversed(records):
+        run = record.dagster_run
+        model = run.tags.get(MODEL_TAG, "")
+        if model not in models:
+            continue
+        reason = f"Dagster run {run.status.value.lower()}"
+        if run.tags.get(SIDE_TAG) == "model":
+            close_retrain(ledger, model, run.run_id, reason, actor="sensor:alerts")
+        elif not ledger.entries(model=model, action="contract_failed", run_id=run.run_id, limit=1):
+            note_failed_run(ledger, model, run.run_id, reason)
+
+
+def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:
+    """Return the sensor that turns failed gates, contracts and runs of all models into alerts."""
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=ALERT_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Enters failed gates, failed contracts and failed runs in the ledger, and tells the notifiers.",
+    )
+    def alerts(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult | dg.SkipReason:
+        from pathlib import Path
+
+        opened = stores.open()
+        _note_failed_runs(context, opened.ledger, models)
+        before = int(context.cursor or 0)
+        told, seq, troubles = raise_alerts(opened.ledger, notifiers_from_environment(Path(stores.folder())), before)
+        for trouble in troubles:
+            context.log.error(trouble)
+        return dg.SensorResult(
+            skip_reason=dg.SkipReason(f"told {len(told)} alerts from ledger entries {before + 1} to {seq}"),
+            cursor=str(seq),
+        )
+
+    return alerts

@@ -1,0 +1,147 @@
+"""The commands. Each opens the stores, calls one function of the rooms below, and shows what came."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
+from retrain_pipeline.errors import RetrainError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep tabular models fresh, with the reasons on record.",
+)
+ledger_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
+app.add_typer(ledger_app, name="ledger")
+
+console = Console()
+Home = Annotated[
+    Path | None, typer.Option(help="Where lake, artifacts and ledger live. Default: RETRAIN_HOME, else data/state.")
+]
+Model = Annotated[str, typer.Argument(help="The model's name.")]
+
+
+@contextmanager
+def refusals_told() -> Iterator[None]:
+    """Tell a refusal as one red paragraph and exit with 1, without a traceback."""
+    try:
+        yield
+    except RetrainError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[red]{type(error).__name__}[/red]", end=" ")
+        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def status(home: Home = None) -> None:
+    """Show every model: who serves, how old, the last verdict."""
+    from retrain_pipeline.cli.show import show_status
+
+    with refusals_told():
+        show_status(console, open_state(home))
+
+
+@app.command()
+def history(model: Model, home: Home = None) -> None:
+    """Show what happened to a model, newest last: retrains with their reasons, verdicts, releases, rollbacks."""
+    from retrain_pipeline.cli.show import show_history
+
+    with refusals_told():
+        show_history(console, open_state(home), model)
+
+
+@app.command()
+def explain(model: Model, version: Annotated[str, typer.Argument(help="The version.")], home: Home = None) -> None:
+    """Say why a version exists, what it was judged on, and who it serves."""
+    from retrain_pipeline.cli.show import show_explanation
+
+    with refusals_told():
+        show_explanation(console, open_state(home), model, version)
+
+
+@app.command()
+def rollback(
+    model: Model,
+    because: Annotated[str, typer.Option(help="The reason, for the record.")],
+    to: Annotated[str | None, typer.Option(help="The version to go back to. Default: the champion before.")] = None,
+    home: Home = None,
+) -> None:
+    """Make an earlier champion serve again: one transaction, at once, whatever else is running."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.release.rollback import rollback as roll_back
+
+    with refusals_told():
+        stores = open_state(home)
+        before = stores.ledger.deployment(model)
+        deployment = roll_back(stores, model, to=to, because=because, actor=actor())
+        after = stores.ledger.deployment(model)
+        moved = before is not None and after is not None and before.epoch != after.epoch
+        what = "now serves" if moved else "already serves; nothing was changed"
+        console.print(f"{model}: [bold]{deployment.champion}[/bold] {what}")
+
+
+@app.command()
+def check(folder: Annotated[Path, typer.Argument(help="Where model folders are.")] = DEFS) -> None:
+    """Read every declaration strictly and tell every mistake; exit with 1 if there is one."""
+    accepted, refused = all_declarations(folder)
+    for refusal in refused:
+        console.print(str(refusal), markup=False, highlight=False, style="red")
+    console.print(f"{len(accepted)} declaration(s) accepted, {len(refused)} refused")
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command(name="suggest-columns")
+def suggest(path: Annotated[Path, typer.Argument(help="A CSV or parquet file.")]) -> None:
+    """Look at a file and print a `columns:` block to start from."""
+    from retrain_pipeline.spec.columns import suggest_columns
+
+    with refusals_told():
+        typer.echo(suggest_columns(path))
+
+
+@app.command()
+def play(
+    model: Model,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First period. Default: where the model's history left off.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last period. Default: the newest in the source.")] = None,
+    home: Home = None,
+) -> None:
+    """Play a model's history through Dagster, period after period, as if each were happening now."""
+    from retrain_pipeline.cli.play import play_history
+
+    with refusals_told():
+        play_history(console, declaration_named(model), use_home(home), first, last)
+
+
+@app.command()
+def demo(
+    home: Annotated[Path, typer.Option(help="Where the demo's state goes; what is there is replaced.")] = Path(
+        "data/demo"
+    ),
+) -> None:
+    """Play a simulated lending world: release, drift, retrain, a poisoned batch refused, a rollback."""
+    from retrain_pipeline.cli.demo import run_demo
+
+    with refusals_told():
+        run_demo(console, use_home(home))
+
+
+@ledger_app.command()
+def verify(home: Home = None) -> None:
+    """Recompute the hash chain and the deployment rows; exit with 1 if anything does not hold."""
+    with refusals_told():
+        found = open_state(home).ledger.verify()
+        for problem in found.problems:
+            console.print(problem, markup=False, style="red")
+        console.print(f"{found.verdict.value}: {found.entries} entries, head {found.head_seq} {found.head_sha256[:16]}")
+        if found.problems:
+            raise typer.Exit(1)

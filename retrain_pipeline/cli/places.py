@@ -1,0 +1,71 @@
+"""Where the command line finds models, state and the shipped files."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, read_all
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
+
+PACKAGE = Path(__file__).parent.parent
+DEFS = PACKAGE / "defs"
+
+
+class NotFound(PermanentError):
+    """Something that the command line was asked for and that is not there."""
+
+
+def shipped(name: str) -> Path:
+    """Return a file that ships beside the package: at the top of a checkout, inside an installed wheel."""
+    for folder in (PACKAGE.parent, PACKAGE):
+        if (folder / name).is_file():
+            return folder / name
+    raise NotFound(f"{name}: neither in {PACKAGE.parent} nor in {PACKAGE}; install the package again")
+
+
+def use_home(home: Path | None) -> Path:
+    """Make `home` the place of all state of this process, and return it."""
+    if home is not None:
+        os.environ["RETRAIN_HOME"] = str(home)
+    return Path(os.environ.get("RETRAIN_HOME", "data/state"))
+
+
+def open_state(home: Path | None) -> "Stores":
+    """Open the three stores as Dagster's code would."""
+    from retrain_pipeline.assets.resources import StoresResource
+
+    use_home(home)
+    return StoresResource().open()
+
+
+def all_declarations(folder: Path = DEFS) -> tuple[list[Declaration], list[DeclarationRefused]]:
+    """Return the declarations under a folder, however deep, and the refusals."""
+    parents = sorted({file.parent.parent for file in folder.rglob("defs.yaml")})
+    accepted, refused = [], []
+    for parent in parents:
+        good, bad = read_all(parent)
+        accepted += good
+        refused += bad
+    return accepted, refused
+
+
+def declaration_named(model: str) -> Declaration:
+    """Return the declaration of a model.
+
+    Raises
+    ------
+    NotFound
+        With the models that there are; a model whose file is refused is told as that.
+    """
+    accepted, refused = all_declarations()
+    for declaration in accepted:
+        if declaration.spec.name == model:
+            return declaration
+    for refusal in refused:
+        if refusal.file.parent.name == model:
+            raise refusal
+    known = ", ".join(sorted(d.spec.name for d in accepted)) or "none"
+    raise NotFound(f"no model named {model!r} under {DEFS}; there are: {known}")

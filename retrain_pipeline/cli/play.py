@@ -1,0 +1,124 @@
+"""`retrain play`: a model's history through real Dagster runs, on the terminal."""
+
+import logging
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from retrain_pipeline.cli.places import NotFound, shipped
+from retrain_pipeline.spec.declaration import Declaration
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from retrain_pipeline.assets.playback import Played, Player
+
+
+def dagster_instance(home: Path) -> "dg.DagsterInstance":
+    """Return the instance of DAGSTER_HOME, or of `<home>/dagster`, made from the shipped template when it is new."""
+    import dagster as dg
+
+    folder = Path(os.environ.setdefault("DAGSTER_HOME", str((home / "dagster").resolve())))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(shipped("dagster.yaml"), folder / "dagster.yaml")
+    return dg.DagsterInstance.get()
+
+
+def quiet_dagster() -> None:
+    """Keep Dagster's own log lines and preview warnings out of a story told on the terminal."""
+    import dagster as dg
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    for category in (dg.BetaWarning, dg.PreviewWarning):
+        warnings.simplefilter("ignore", category)
+
+
+def make_player(declaration: Declaration, home: Path) -> "Player":
+    """Return a player of one model over the state in `home`."""
+    from retrain_pipeline.assets.model import project_definitions
+    from retrain_pipeline.assets.playback import Player
+
+    quiet_dagster()
+    return Player(project_definitions([declaration]), dagster_instance(home), declaration)
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return the progress bar of a played history."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def newest_period(declaration: Declaration) -> str:
+    """Return the period of the newest row that the source has.
+
+    Raises
+    ------
+    NotFound
+        When the source is empty.
+    """
+    from retrain_pipeline.assets.common import data_root
+    from retrain_pipeline.lake.ingest import newest_event_time
+
+    data = declaration.spec.data
+    newest = newest_event_time(data, root=data_root())
+    if newest is None:
+        raise NotFound(f"{declaration.spec.name}: the source has no rows")
+    return data.time.calendar().key(newest)
+
+
+def periods_to_play(
+    declaration: Declaration, ledger_as_of: str | None, first: str | None, last: str | None
+) -> list[str]:
+    """Return the periods from `first` (or where the record ends) to `last` (or the newest in the source)."""
+    from datetime import datetime
+
+    calendar = declaration.spec.data.time.calendar()
+    if first:
+        start = calendar.bounds(first)[0]
+    else:
+        start = datetime.fromisoformat(ledger_as_of) if ledger_as_of else calendar.origin
+    return calendar.keys_between(start, calendar.bounds(last or newest_period(declaration))[1])
+
+
+def told(played: "Played") -> str | None:
+    """Return a line for a period in which something happened."""
+    if not played.data_ok:
+        return f"[red]{played.period}: the data side failed (run {played.data_run[:8]})[/red]"
+    if played.retrain_run:
+        how = "[green]released[/green]" if played.retrain_ok else "[yellow]not released[/yellow]"
+        return f"{played.period}: retrain, {played.why}: {how}"
+    return None
+
+
+def play_history(console: Console, declaration: Declaration, home: Path, first: str | None, last: str | None) -> None:
+    """Play periods and tell what happened in each; then the status."""
+    from retrain_pipeline.assets.resources import StoresResource
+    from retrain_pipeline.cli.show import show_status
+
+    stores = StoresResource().open()
+    monitored = stores.ledger.latest(declaration.spec.name, "monitored")
+    periods = periods_to_play(declaration, monitored.payload["as_of"] if monitored else None, first, last)
+    if not periods:
+        console.print(f"{declaration.spec.name}: every period of the source was played already")
+        return
+    player = make_player(declaration, home)
+    with progress_bar(console) as progress:
+        task = progress.add_task(declaration.spec.name, total=len(periods))
+        for period in periods:
+            line = told(player.step(period))
+            if line:
+                progress.console.print(line)
+            progress.update(task, advance=1, description=f"{declaration.spec.name} {period}")
+    show_status(console, stores)

@@ -1,0 +1,109 @@
+"""Tables and stories on the terminal, from what the stores say."""
+
+import getpass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
+
+STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+# Every period is monitored; in a history the quiet ones would hide the rest.
+QUIET_ACTIONS = ("profiled", "alerted", "training_set_frozen", "retrain_requested")
+
+
+def actor() -> str:
+    """Return who types, for the record."""
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError):  # no such user in this container
+        return "person:unknown"
+
+
+def verdict_text(verdict: str | None) -> str:
+    """Return a verdict with its colour; no verdict is a dash."""
+    return f"[{STYLE.get(verdict, 'white')}]{verdict}[/]" if verdict else "—"
+
+
+def number(value: float | None) -> str:
+    """Return a number with four significant digits; none is a dash."""
+    return f"{value:.4g}" if value is not None else "—"
+
+
+def day(moment: str | None) -> str:
+    """Return the date of an ISO time."""
+    return moment[:10] if moment else "—"
+
+
+def show_status(console: Console, stores: "Stores") -> None:
+    """Print a line a model."""
+    from retrain_pipeline.records.history import status
+
+    found = status(stores)
+    if not found:
+        console.print("The ledger knows no model yet. `make demo` shows one; `retrain play MODEL` starts yours.")
+        return
+    monitored = stores.ledger.latest_by_model("monitored")
+    table = Table(title="Models", title_justify="left")
+    for column in ("model", "champion", "as of", "loss", "monitored", "monitoring", "last judgement", "last entry"):
+        table.add_column(column)
+    for one in found:
+        newest = monitored.get(one.model)
+        table.add_row(
+            one.model,
+            one.champion or "[yellow]nobody yet[/]",
+            day(one.as_of),
+            f"{number(one.validated_loss)} {one.metric or ''}",
+            day(newest.payload["as_of"]) if newest else "—",
+            verdict_text(newest.payload["verdict"] if newest else None),
+            verdict_text(one.last_verdict),
+            f"{one.last_action} {day(one.last_at_utc)}",
+        )
+    console.print(table)
+
+
+def show_history(console: Console, stores: "Stores", model: str) -> None:
+    """Print what happened to a model, leaving out periods in which nothing changed."""
+    from retrain_pipeline.records.history import history
+
+    table = Table(title=f"History of {model}", title_justify="left")
+    for column in ("#", "as of", "what", "about", "in words", "who"):
+        table.add_column(column, overflow="fold")
+    verdict = None
+    for event in history(stores, model):
+        if event.action in QUIET_ACTIONS:
+            continue
+        words = event.words
+        if event.action == "monitored":
+            if event.payload["verdict"] == verdict:
+                continue
+            verdict = event.payload["verdict"]
+            words = f"monitoring turned {verdict}"
+        table.add_row(
+            str(event.seq), day(event.payload.get("as_of")), event.action, event.subject or "", escape(words), event.actor
+        )
+    console.print(table)
+
+
+def show_explanation(console: Console, stores: "Stores", model: str, version: str) -> None:
+    """Print the story of a version."""
+    from retrain_pipeline.records.history import explain
+
+    story = explain(stores, model, version)
+    console.print(f"[bold]{escape(model)} {escape(version)}[/bold]")
+    console.print(f"  why      {story.why}", markup=False, highlight=False)
+    console.print(f"  judged   {story.judged}", markup=False, highlight=False)
+    console.print(f"  serves   {story.serves}", markup=False, highlight=False)
+    console.print(f"  verdict  {verdict_text(story.verdict)}")
+    if story.gates:
+        table = Table()
+        for column in ("gate", "verdict", "in words"):
+            table.add_column(column, overflow="fold")
+        for gate in story.gates:
+            table.add_row(gate.gate, verdict_text(gate.verdict), escape(gate.words))
+        console.print(table)
+    if story.evidence:
+        console.print(f"evidence {story.evidence}", markup=False, highlight=False)

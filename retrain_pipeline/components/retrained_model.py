@@ -1,0 +1,85 @@
+"""`RetrainedModel`: one `defs.yaml` becomes one model's assets, checks and sensor."""
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import RootModel
+
+from retrain_pipeline.assets.model import model_definitions
+from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, read_declaration
+from retrain_pipeline.spec.model import ModelSpec
+
+_log = logging.getLogger("retrain_pipeline")
+
+
+class DeclaredAttributes(RootModel[dict[str, Any]]):
+    """What stands under `attributes`: taken as it is, since our own reader checks it and names every mistake at once."""
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the schema of the declaration, for `dg check yaml`, `dg list components` and editors."""
+        return ModelSpec.model_json_schema(*args, **kwargs)
+
+
+class ModelScaffolder(dg.Scaffolder):
+    """Writes a model folder that loads at once."""
+
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        """Write `defs.yaml`, `features.py` and a first decision into the folder that `dg scaffold defs` was given."""
+        from retrain_pipeline.spec.template import scaffold
+
+        scaffold(request.target_path, request.target_path.name)
+
+
+def refused_definitions(folder: Path, words: str) -> dg.Definitions:
+    """Return the one asset that stands for a declaration that cannot be used: it says what is wrong, and fails."""
+    _log.error("%s", words)
+    name = re.sub(r"[^A-Za-z0-9_]", "_", folder.name)
+
+    @dg.asset(
+        key=[name, "declaration"], group_name=name, description=f"**This declaration is refused.**\n\n```\n{words}\n```"
+    )
+    def declaration() -> None:
+        raise dg.Failure(words, allow_retries=False)
+
+    return dg.Definitions(assets=[declaration])
+
+
+@dg.scaffold_with(ModelScaffolder)
+class RetrainedModel(dg.Component):
+    """A model that is kept fresh: declared in `defs.yaml`, with its features in `features.py` and its reasons in `decisions/`.
+
+    Gives the assets raw, features, predictions, feedback and monitoring (a partition per period), training_set,
+    candidate, evaluation, release and model_card (a materialization per version), their checks, and the sensor that
+    asks for a retrain. Every default can be seen in the file that `dg scaffold defs` writes.
+    """
+
+    def __init__(
+        self, folder: Path, declaration: Declaration | None, refusal: DeclarationRefused | None = None
+    ) -> None:
+        self.folder = folder
+        self.declaration = declaration
+        self.refusal = refusal
+
+    @classmethod
+    def get_model_cls(cls) -> type[DeclaredAttributes]:
+        """Return the type of the attributes."""
+        return DeclaredAttributes
+
+    @classmethod
+    def load(cls, attributes: Any, context: dg.ComponentLoadContext) -> "RetrainedModel":
+        """Read the declaration of the folder again, strictly; a refused one is kept with its reasons."""
+        folder = Path(context.path)
+        try:
+            return cls(folder, read_declaration(folder))
+        except DeclarationRefused as refusal:
+            return cls(folder, None, refusal)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the model's definitions, or the one asset that says why there are none."""
+        if self.declaration is None:
+            return refused_definitions(self.folder, str(self.refusal))
+        return model_definitions(self.declaration)

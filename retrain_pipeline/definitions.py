@@ -1,0 +1,17 @@
+"""What Dagster loads: the defs folder, the executor, the stores."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.components.loading import load_defs_folder
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return everything under `defs/`, run in one process by default (each step elsewhere would import it all again)."""
+    return dg.Definitions.merge(
+        load_defs_folder(Path(__file__).parent),
+        dg.Definitions(resources={"stores": StoresResource()}, executor=dg.in_process_executor),
+    )

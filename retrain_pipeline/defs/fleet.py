@@ -1,0 +1,13 @@
+"""What all models share: a schedule a cadence and the alerts, over every model under `defs/`."""
+
+import dagster as dg
+
+from retrain_pipeline.assets.model import fleet_definitions
+from retrain_pipeline.components import RetrainedModel
+
+
+@dg.definitions
+def fleet(context: dg.ComponentLoadContext) -> dg.Definitions:
+    """Return the fleet's schedules and sensors."""
+    models = context.component_tree.get_all_components(of_type=RetrainedModel)
+    return fleet_definitions([model.declaration for model in models if model.declaration])

@@ -1,0 +1,118 @@
+"""Do candidate, champion and data fit together, and are the rows that judge unseen?"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.lake.declared import Task
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model was asked and said: the columns that it takes, and its predictions for the rows (None: it could not)."""
+
+    name: str
+    takes: tuple[str, ...]
+    predictions: "pd.DataFrame | None"
+    why_not: str = ""
+
+
+def contract(task: Task, columns: tuple[str, ...], rows: int, classes: tuple[str, ...], models: tuple[Answers, ...]) -> GateResult:
+    """Judge that each model (the candidate, and the champion on the new data) takes the columns there are and answers in kind.
+
+    One prediction a row; numbers for regression, probabilities in [0, 1] with binary labels, known classes otherwise.
+    """
+    problems = [problem for model in models for problem in _problems(task, columns, rows, classes, model)]
+    names = " and ".join(model.name for model in models)
+    words = "; ".join(problems)[:2000] if problems else f"{names}: {len(columns)} columns in, {rows} {task} answers out"
+    return GateResult(
+        gate="contract",
+        verdict=Verdict.FAIL if problems else Verdict.PASS,
+        statistic=float(len(problems)),
+        threshold=0.0,
+        n=rows,
+        words=words,
+    )
+
+
+def _problems(task: Task, columns: tuple[str, ...], rows: int, classes: tuple[str, ...], model: Answers) -> list[str]:
+    missing = sorted(set(model.takes) - set(columns))
+    if missing:
+        return [f"{model.name} needs {', '.join(missing[:8])}, which the features table no longer has"]
+    if model.predictions is None:
+        return [f"{model.name} cannot predict these rows: {model.why_not or 'no predictions'}"]
+    if len(model.predictions) != rows:
+        return [f"{model.name} gives {len(model.predictions)} predictions for {rows} rows"]
+    bad = _wrong_kind(task, model.predictions, classes)
+    return [f"{model.name}: {bad}"] if bad else []
+
+
+def _wrong_kind(task: Task, predictions: "pd.DataFrame", classes: tuple[str, ...]) -> str | None:
+    import numpy as np
+    import pandas as pd
+
+    if task == "multiclass":
+        unknown = sorted(set(predictions["prediction"].astype(str)) - set(classes))
+        return f"unknown classes {', '.join(unknown[:5])}" if unknown else None
+    told = pd.to_numeric(predictions["prediction"], errors="coerce").to_numpy(dtype=np.float64)
+    lost = int((~np.isfinite(told)).sum())
+    if lost:
+        return f"{lost} predictions are not finite numbers"
+    if task == "regression":
+        return None
+    score = predictions["score"].to_numpy(dtype=np.float64)
+    off = int((~((score >= 0) & (score <= 1))).sum())
+    if off:
+        return f"{off} scores are not probabilities"
+    odd = sorted(set(np.unique(told)) - {0.0, 1.0})
+    return f"predictions besides 0 and 1: {odd[:3]}" if odd else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model has seen in training: the digests of its rows (None when they are lost), and where its training ended."""
+
+    name: str
+    row_digests: "NDArray[np.uint64] | None"
+    train_until: "pd.Timestamp"
+
+
+def seen_rows(digests: "NDArray[np.uint64]", event_time: "pd.Series[Any]", seen: Seen) -> "NDArray[np.bool_]":
+    """Return which evaluation rows a model has seen: in its training set, or before its training ended."""
+    import numpy as np
+
+    early = np.asarray(event_time < seen.train_until)
+    return early if seen.row_digests is None else early | np.isin(digests, seen.row_digests)
+
+
+def disjoint(
+    digests: "NDArray[np.uint64]", event_time: "pd.Series[Any]", candidate: Seen, champion: Seen | None, *, min_rows: int
+) -> GateResult:
+    """Judge that the evaluation rows are unseen by both, by row digest, and later than both training cut-offs.
+
+    A row that the candidate has seen is FAIL. Rows that the champion has seen are left out of the judgement by the judge;
+    when fewer than `min_rows` remain the answer is INCONCLUSIVE.
+    """
+    n = len(digests)
+    lost = [seen.name for seen in (candidate, champion) if seen is not None and seen.row_digests is None]
+    if lost:
+        words = f"row digests of the training set of {' and '.join(lost)} are missing: nothing proves the rows unseen"
+        return GateResult(gate="disjoint", verdict=Verdict.INCONCLUSIVE, n=n, words=words)
+    own = int(seen_rows(digests, event_time, candidate).sum())
+    if own:
+        words = f"{own} of {n} evaluation rows were in the training of the {candidate.name}, or are older than its end"
+        return GateResult(gate="disjoint", verdict=Verdict.FAIL, statistic=float(own), threshold=0.0, n=n, words=words)
+    theirs = int(seen_rows(digests, event_time, champion).sum()) if champion is not None else 0
+    words = f"{n - theirs} evaluation rows unseen by both"
+    if theirs:
+        words += f", {theirs} that the {champion.name if champion else ''} has seen are left out"
+    verdict = Verdict.PASS if n - theirs >= min_rows else Verdict.INCONCLUSIVE
+    if verdict is Verdict.INCONCLUSIVE:
+        words += f"; gates.min_rows asks for {min_rows}"
+    return GateResult(gate="disjoint", verdict=verdict, statistic=0.0, threshold=0.0, n=n - theirs, words=words)

@@ -1,0 +1,149 @@
+"""Evidence: what a candidate was judged on and what came out. Stored by digest; the release reads the bytes again."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.errors import EvidenceRefused
+from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.strict import Strict
+from retrain_pipeline.verdicts import Verdict, worst
+
+if TYPE_CHECKING:
+    from retrain_pipeline.artifacts import Artifacts
+    from retrain_pipeline.spec.model import ModelSpec
+
+Mode = Literal["first", "non_inferiority", "superiority"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+# Measured anew at each look; what they measured is kept, but two judgements that differ only here are the same judgement.
+_TIMED = frozenset({"latency"})
+
+
+class GateResult(Strict):
+    """What one gate found. A PASS has `statistic` ≤ `threshold`; `interval` is (low, high) of what `words` name."""
+
+    gate: str
+    verdict: Verdict
+    words: str = Field(min_length=1)
+    statistic: float | None = None
+    threshold: float | None = None
+    n: int | None = Field(None, ge=0)
+    interval: tuple[float | None, float | None] | None = None
+
+    @model_validator(mode="after")
+    def _a_pass_is_within_its_threshold(self) -> "GateResult":
+        # Strict refuses NaN and infinities already, so a NaN can never be the statistic of a PASS.
+        if self.verdict is Verdict.PASS and self.threshold is not None:
+            if self.statistic is None or self.statistic > self.threshold:
+                raise ValueError(f"gate {self.gate}: PASS with statistic {self.statistic} beyond {self.threshold}")
+        return self
+
+
+class EvaluationRows(Strict):
+    """The frozen rows on which both sides were judged."""
+
+    rows: int = Field(ge=0)
+    digest: str
+    """SHA-256 over the sorted digests of the rows."""
+    from_: str | None = Field(alias="from", serialization_alias="from")
+    until: str | None
+
+
+class ValidatedLoss(Strict):
+    """The candidate's mean row loss on the evaluation rows: what monitoring holds it to after release.
+
+    For `rmse` a row's loss is the squared error, so `mean` is its mean and `value` the root.
+    """
+
+    metric: str
+    mean: float
+    se: float | None
+    value: float
+    n: int
+
+
+class Evidence(Strict):
+    """One judgement of one candidate version, whole: inputs by digest, results of all gates, the worst as verdict."""
+
+    schema_: Literal["evidence/1"] = Field("evidence/1", alias="schema", serialization_alias="schema")
+    model: str
+    version: str
+    manifest: Digest
+    champion: str | None
+    champion_manifest: Digest | None
+    epoch: int = Field(ge=0)
+    """The deployment's epoch, read before anything was judged. A release at another epoch is refused."""
+    as_of: str
+    mode: Mode
+    policy: Digest
+    training_set: str
+    evaluation: EvaluationRows
+    results: tuple[GateResult, ...]
+    verdict: Verdict
+    validated_loss: ValidatedLoss | None
+    plots: dict[str, Digest] = {}
+    code_revision: str | None
+
+    @model_validator(mode="after")
+    def _coherent(self) -> "Evidence":
+        names = [result.gate for result in self.results]
+        if len(set(names)) != len(names):
+            raise ValueError("two results of one gate")
+        if self.verdict is not worst(result.verdict for result in self.results):
+            raise ValueError("the verdict is not the worst of the results")
+        if (self.champion is None) != (self.champion_manifest is None) or (self.champion is None) != (self.mode == "first"):
+            raise ValueError("mode first goes with no champion, the other modes with a champion and its manifest")
+        return self
+
+    def result(self, gate: str) -> GateResult | None:
+        """Return the result of a gate, or None where it is missing."""
+        return next((result for result in self.results if result.gate == gate), None)
+
+    @property
+    def missing_gates(self) -> list[str]:
+        """Required gates without a result."""
+        return [gate for gate in GATES if self.result(gate) is None]
+
+    def document(self) -> dict[str, Any]:
+        """Return the evidence as JSON values: what is stored, and what a card points into."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @property
+    def judgement_digest(self) -> str:
+        """Digest of all but measured times and the plots: equal for two judgements of the same inputs."""
+        document = self.document()
+        del document["plots"]
+        for result in document["results"]:
+            if result["gate"] in _TIMED:
+                result.update(statistic=None, words="", interval=None)
+        return digest_of(document)
+
+
+def policy_digest(spec: "ModelSpec") -> str:
+    """Return the digest of what decides a release: gates, success criterion and rollout."""
+    dumped = spec.model_dump(mode="json")
+    return digest_of({"gates": dumped["gates"], "success": dumped["problem"]["success"], "rollout": dumped["rollout"]})
+
+
+def store_evidence(artifacts: "Artifacts", evidence: Evidence) -> str:
+    """Store evidence as canonical JSON and return its digest."""
+    return artifacts.put_json(evidence.document())
+
+
+def read_evidence(artifacts: "Artifacts", digest: str) -> Evidence:
+    """Return the evidence of a digest, from its bytes.
+
+    Raises
+    ------
+    EvidenceRefused
+        When the bytes are missing or damaged, or are no evidence.
+    """
+    try:
+        return Evidence.model_validate(artifacts.get_json(digest), strict=False)
+    except ValidationError as error:
+        raise EvidenceRefused(f"artifact {digest!r:.80} is no evidence: {error.errors()[0]['msg']}; judge the version again") from error
+    except PermanentError as error:
+        raise EvidenceRefused(f"evidence {digest!r:.80} cannot be read ({error}); judge the version again") from error

@@ -1,0 +1,188 @@
+"""Can the labels be believed? Labels that were inverted, recoded or rescaled upstream train a confident, wrong model.
+
+Concept drift also moves labels while inputs stay, and is what a retrain is for. So a shift of the mean alone fails only
+when it is as large as a mistake makes it: a rate nearer to its mirror image than to itself, a mean two standard deviations away.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.gates.paired import MeanInterval, block_mean_band, block_mean_interval
+from retrain_pipeline.lake.declared import Task
+from retrain_pipeline.verdicts import Verdict, worst
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_BAND_ALPHA = 0.01
+_FAR_SD = 2.0
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """Labels of training and evaluation rows, and what the champion said of both (None before the first release).
+
+    `champion_*` are scores for binary labels, predictions otherwise.
+    """
+
+    task: Task
+    evaluation: "NDArray[Any]"
+    evaluation_time: Any
+    training: "NDArray[Any]"
+    training_time: Any
+    champion_evaluation: "NDArray[Any] | None"
+    champion_training: "NDArray[Any] | None"
+    alpha: float
+    block_hours: float
+    seed: int
+
+
+def labels(rows: LabelRows) -> GateResult:
+    """FAIL when the labels look inverted to the champion, or their level moved as a mistake would while its scores stayed."""
+    if rows.champion_evaluation is None:
+        words = "no champion yet: nothing that knew the labels before can say whether they were turned round"
+        return GateResult(gate="labels", verdict=Verdict.PASS, n=len(rows.evaluation), words=words)
+    results = [_polarity(rows), _level(rows)]
+    verdict = worst(result.verdict for result in results)
+    telling = next(result for result in results if result.verdict is verdict)
+    return telling.model_copy(update={"words": "; ".join(result.words for result in results)})
+
+
+def _result(verdict: Verdict, n: int, words: str, **numbers: Any) -> GateResult:
+    return GateResult(gate="labels", verdict=verdict, n=n, words=words, **numbers)
+
+
+def _polarity(rows: LabelRows) -> GateResult:
+    """Does the champion agree with the labels better than chance would? Significantly worse than chance is FAIL."""
+    import numpy as np
+
+    told, truth = np.asarray(rows.champion_evaluation), np.asarray(rows.evaluation)
+    n = len(truth)
+    agreement: dict[str, tuple[Callable[[Any, Any], Any], float, str]] = {
+        "binary": (auc_influence, 0.5, "AUC"),
+        "regression": (rank_agreement, 0.0, "rank correlation"),
+        "multiclass": (excess_agreement, 0.0, "accuracy above chance"),
+    }
+    influence, chance, name = agreement[rows.task]
+    values = influence(truth, told)
+    if values is None:
+        return _result(Verdict.INCONCLUSIVE, n, f"the champion's {name} cannot be told: labels or scores of one value, or none")
+    found = block_mean_interval(
+        values, rows.evaluation_time, block_hours=rows.block_hours, alpha=rows.alpha, seed=rows.seed
+    )
+    words = f"the champion's {name} on these labels: {found.mean:.3f} {_bounds(found)}, chance {chance:g}"
+    if not found.enough:
+        return _result(Verdict.INCONCLUSIVE, n, f"{words}; too few blocks to tell")
+    if found.high < chance:
+        return _result(Verdict.FAIL, n, f"labels look inverted or recoded: {words}", interval=(found.low, found.high))
+    # Stated the other way round, so that smaller is better as in every gate.
+    return _result(
+        Verdict.PASS, n, words, statistic=chance - found.high, threshold=0.0, interval=(found.low, found.high)
+    )
+
+
+def _bounds(found: MeanInterval) -> str:
+    return f"[{found.low:.3f}, {found.high:.3f}]"
+
+
+def auc_influence(truth: "NDArray[Any]", scores: "NDArray[Any]") -> "NDArray[np.float64] | None":
+    """Return one value a row whose mean is the AUC and whose spread is the AUC's (DeLong et al. 1988, placements).
+
+    None when one class is missing. Ties count half.
+    """
+    import numpy as np
+    from scipy.stats import rankdata
+
+    positive = truth.astype(np.int64) == 1
+    p, q = int(positive.sum()), int((~positive).sum())
+    if not p or not q or not np.isfinite(scores.astype(np.float64)).all():
+        return None
+    ranks = rankdata(scores)
+    placed = np.empty(len(scores))
+    placed[positive] = (ranks[positive] - rankdata(scores[positive])) / q
+    placed[~positive] = 1 - (ranks[~positive] - rankdata(scores[~positive])) / p
+    auc = placed[positive].mean()
+    share = np.where(positive, p, q) / len(scores)
+    return np.asarray(auc + (placed - auc) / share)
+
+
+def rank_agreement(truth: "NDArray[Any]", told: "NDArray[Any]") -> "NDArray[np.float64] | None":
+    """Return one value a row whose mean is Spearman's rank correlation; None when either side has one value only."""
+    import numpy as np
+    from scipy.stats import rankdata
+
+    sides = [rankdata(side.astype(np.float64)) for side in (truth, told)]
+    if not len(truth) or not np.isfinite(told.astype(np.float64)).all() or any(np.ptp(side) == 0 for side in sides):
+        return None
+    first, second = ((side - side.mean()) / side.std() for side in sides)
+    return np.asarray(first * second)
+
+
+def excess_agreement(truth: "NDArray[Any]", told: "NDArray[Any]") -> "NDArray[np.float64] | None":
+    """Return one value a row whose mean is accuracy less what independent labels with the same shares would give."""
+    import numpy as np
+
+    truth, told = truth.astype(str), told.astype(str)
+    if not len(truth) or len(set(truth)) < 2:
+        return None
+    chance = sum(float((truth == one).mean() * (told == one).mean()) for one in set(truth))
+    return np.asarray((truth == told).astype(np.float64) - chance)
+
+
+def _level(rows: LabelRows) -> GateResult:
+    """Did the labels' mean move far beyond what the training labels do by themselves, with the champion's scores still?"""
+    import numpy as np
+
+    n = len(rows.evaluation)
+    if rows.task == "multiclass":
+        return _result(Verdict.PASS, n, "no level of class names to compare")
+    if rows.champion_training is None:
+        return _result(Verdict.INCONCLUSIVE, n, "no champion scores of the training rows to compare levels with")
+    now, before = np.asarray(rows.evaluation, dtype=np.float64), np.asarray(rows.training, dtype=np.float64)
+    moved, words = _outside(now, before, rows)
+    if not moved:
+        return _result(Verdict.PASS, n, f"label mean {words}")
+    if rows.task == "binary":
+        far = abs(now.mean() - before.mean()) > abs(now.mean() - (1 - before.mean()))
+    else:
+        far = abs(now.mean() - before.mean()) > _FAR_SD * before.std()
+    told = [np.asarray(side, dtype=np.float64) for side in (rows.champion_evaluation, rows.champion_training)]
+    scores_moved, scores_words = _outside(told[0], told[1], rows)
+    words = f"label mean {words}; champion's scores {scores_words}"
+    if far and not scores_moved:
+        return _result(Verdict.FAIL, n, f"labels look recoded or rescaled: {words}")
+    return _result(Verdict.PASS, n, f"{words}: as drift does, not as a mistake would")
+
+
+def _outside(now: "NDArray[np.float64]", before: "NDArray[np.float64]", rows: LabelRows) -> tuple[bool, str]:
+    """Is the mean of `now` outside the band of means that as many blocks of `before` give?"""
+    blocks = block_mean_interval(
+        now, rows.evaluation_time, block_hours=rows.block_hours, alpha=rows.alpha, seed=rows.seed, resamples=2
+    ).blocks
+    low, high = block_mean_band(
+        before, rows.training_time, blocks=blocks, block_hours=rows.block_hours, alpha=_BAND_ALPHA, seed=rows.seed
+    )
+    mean = float(now.mean())
+    return not low <= mean <= high, f"{mean:.4g}, by training rows [{low:.4g}, {high:.4g}]"
+
+
+def leakage(suspects: "list[tuple[str, float]] | None", features: "pd.DataFrame") -> GateResult:
+    """FAIL when a single feature all but gives the label away (I28): what knows the label is not known at prediction time."""
+    if suspects is None:
+        return GateResult(gate="leakage", verdict=Verdict.INCONCLUSIVE, words="the single-feature probe did not run")
+    words = f"none of {features.shape[1]} features gives the label away by itself"
+    if suspects:
+        named = ", ".join(f"{name} ({value:.3f})" for name, value in suspects[:5])
+        words = f"features that know the label: {named}; remove them or show that they are known in time"
+    return GateResult(
+        gate="leakage",
+        verdict=Verdict.FAIL if suspects else Verdict.PASS,
+        statistic=float(len(suspects)),
+        threshold=0.0,
+        n=len(features),
+        words=words,
+    )

@@ -1,0 +1,54 @@
+"""Can the candidate be served? Latency, size, and that its bytes give the model that was fitted."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CALLS = 200
+WARM_UP = 20
+
+
+def latency(predict_one: "Callable[[pd.DataFrame], object]", features: "pd.DataFrame", *, limit_ms: float) -> GateResult:
+    """Judge the 95th percentile of single-row prediction over 200 calls after a warm-up, in this process."""
+    import time
+
+    import numpy as np
+
+    if not len(features):
+        return GateResult(gate="latency", verdict=Verdict.INCONCLUSIVE, n=0, words="no rows to predict")
+    rows = [features.iloc[[at % len(features)]] for at in range(WARM_UP + CALLS)]
+    spent = np.empty(len(rows))
+    for at, row in enumerate(rows):
+        started = time.perf_counter_ns()
+        predict_one(row)
+        spent[at] = (time.perf_counter_ns() - started) / 1e6
+    p95 = float(np.quantile(spent[WARM_UP:], 0.95))
+    verdict = Verdict.PASS if p95 <= limit_ms else Verdict.FAIL
+    words = f"p95 of {CALLS} single-row predictions: {p95:.2f} ms, limit {limit_ms:g} ms"
+    return GateResult(gate="latency", verdict=verdict, statistic=p95, threshold=limit_ms, n=CALLS, words=words)
+
+
+def size(model_bytes: int | None, *, max_size_mb: float) -> GateResult:
+    """Judge the size of the stored model, MB of 10**6 bytes."""
+    if model_bytes is None:
+        return GateResult(gate="size", verdict=Verdict.INCONCLUSIVE, words="the model's bytes are missing")
+    megabytes = model_bytes / 1e6
+    verdict = Verdict.PASS if megabytes <= max_size_mb else Verdict.FAIL
+    words = f"{megabytes:.3f} MB, limit {max_size_mb:g} MB"
+    return GateResult(gate="size", verdict=verdict, statistic=megabytes, threshold=max_size_mb, words=words)
+
+
+def fingerprint(recorded: str | None, found: str | None) -> GateResult:
+    """Judge that the model, loaded again from its bytes, predicts on the probe set what the fitted one did."""
+    if not recorded or not found:
+        words = "no prediction fingerprint to compare: " + ("none recorded" if not recorded else "the model could not be probed")
+        return GateResult(gate="fingerprint", verdict=Verdict.INCONCLUSIVE, words=words)
+    if recorded != found:
+        words = f"loaded again the model predicts otherwise: {found[:12]} instead of {recorded[:12]}"
+        return GateResult(gate="fingerprint", verdict=Verdict.FAIL, words=words)
+    return GateResult(gate="fingerprint", verdict=Verdict.PASS, words=f"loaded again, same predictions ({found[:12]})")

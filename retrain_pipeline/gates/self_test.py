@@ -1,0 +1,58 @@
+"""The gate judges two candidates whose answer is known. A gate that passes the bad one proves nothing about ours (G28)."""
+
+from typing import TYPE_CHECKING
+from dataclasses import replace
+
+from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.quality import Paired, loss_margin, quality
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode) -> GateResult:
+    """Judge known-bad and known-good candidates through `quality`.
+
+    Parameters
+    ----------
+    paired
+        The comparison that the candidate itself goes through.
+    shuffled
+        Row losses of the candidate's predictions dealt to the wrong rows; None when there are none.
+    mode
+        The mode of the judgement.
+
+    FAIL when a known-bad candidate passes: the shuffled predictions (where they are worse than what the margin allows,
+    as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a known-good
+    one does not pass: the rows cannot show even that.
+    """
+    bad = {"three times the reference's loss": _worse(paired.reference)}
+    if shuffled is not None and len(shuffled) and shuffled.mean() > _worst_allowed(paired):
+        bad["its predictions shuffled"] = shuffled
+    passed = [name for name, losses in bad.items() if _verdict(paired, losses, paired.reference, mode) is Verdict.PASS]
+    n = len(paired.candidate)
+    if passed:
+        words = f"the quality gate passes a known-bad candidate ({', '.join(passed)}): its verdicts mean nothing"
+        return GateResult(gate="self_test", verdict=Verdict.FAIL, statistic=float(len(passed)), threshold=0.0, n=n, words=words)
+    if _verdict(paired, paired.candidate, _worse(paired.candidate), mode) is not Verdict.PASS:
+        words = "the quality gate does not pass a known-good candidate (against a copy three times worse) on these rows"
+        return GateResult(gate="self_test", verdict=Verdict.INCONCLUSIVE, n=n, words=words)
+    words = f"known-bad refused ({', '.join(bad)}), known-good passed"
+    return GateResult(gate="self_test", verdict=Verdict.PASS, statistic=0.0, threshold=0.0, n=n, words=words)
+
+
+def _worse(losses: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """Three times the losses, and something where all are zero."""
+    return losses * 3 + (losses.mean() or 1.0)
+
+
+def _worst_allowed(paired: Paired) -> float:
+    return float(paired.reference.mean()) * (1 + 2 * loss_margin(paired.metric, paired.margin))
+
+
+def _verdict(
+    paired: Paired, candidate: "NDArray[np.float64]", reference: "NDArray[np.float64]", mode: Mode
+) -> Verdict:
+    return quality(replace(paired, candidate=candidate, reference=reference), mode).verdict

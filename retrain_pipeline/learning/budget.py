@@ -1,0 +1,70 @@
+"""What a fit costs: wall seconds and the highest resident memory, watched while it runs."""
+
+import threading
+import time
+from types import TracebackType
+
+from retrain_pipeline.spec.model import Budget
+
+_EVERY_SECONDS = 0.02
+
+
+def rss_mb() -> float:
+    """Return the resident memory of this process in megabytes (10**6 bytes)."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+class Meter:
+    """Measures the block it guards: `wall_seconds`, and `peak_rss_mb` sampled every 20 ms."""
+
+    def __init__(self) -> None:
+        self.wall_seconds = 0.0
+        self.peak_rss_mb = 0.0
+        self._started = 0.0
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Meter":
+        self._started = time.monotonic()
+        self.peak_rss_mb = rss_mb()
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._watcher.join()
+        self.wall_seconds = time.monotonic() - self._started
+        self.peak_rss_mb = max(self.peak_rss_mb, rss_mb())
+
+    def _watch(self) -> None:
+        while not self._done.wait(_EVERY_SECONDS):
+            self.peak_rss_mb = max(self.peak_rss_mb, rss_mb())
+
+
+class Purse:
+    """The budget of one training, counted from now."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._started = time.monotonic()
+
+    def spent(self) -> str | None:
+        """Return why no further fit may start, or None."""
+        elapsed, used = time.monotonic() - self._started, rss_mb()
+        if elapsed >= self._budget.wall_seconds:
+            return f"{elapsed:.1f} s of training.budget.wall_seconds {self._budget.wall_seconds:g} are used"
+        if used >= self._budget.peak_rss_mb:
+            return f"{used:.0f} MB of training.budget.peak_rss_mb {self._budget.peak_rss_mb:g} are used"
+        return None
+
+    def crossed_by(self, fit: Meter) -> str | None:
+        """Return why a fit alone crosses the budget, or None."""
+        if fit.wall_seconds > self._budget.wall_seconds:
+            return f"the fit alone took {fit.wall_seconds:.1f} s of {self._budget.wall_seconds:g}"
+        if fit.peak_rss_mb > self._budget.peak_rss_mb:
+            return f"the fit reached {fit.peak_rss_mb:.0f} MB of {self._budget.peak_rss_mb:g}"
+        return None

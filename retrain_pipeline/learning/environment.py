@@ -1,0 +1,111 @@
+"""What surrounded a training: the code's revision and the environment, as facts that can be compared later."""
+
+import functools
+import os
+import platform
+import subprocess  # nosec B404 - git, by list of arguments, never through a shell
+from importlib.metadata import distributions
+from pathlib import Path
+
+from retrain_pipeline.canonical import digest_of, sha256
+from retrain_pipeline.strict import Strict
+
+_CODE = (".py", ".yaml", ".yml", ".toml", ".sql")
+_LOCK = Path("requirements") / "run.txt"
+
+
+class CodeRevision(Strict):
+    """The commit of the work tree, and what differs from it. Without git all three are null."""
+
+    commit: str | None
+    dirty: bool | None
+    diff_digest: str | None
+    """SHA-256 of the patch that, on top of the commit, is the code that ran; null when the tree is clean."""
+
+
+class Environment(Strict):
+    """Where a model was trained. `lock_digest` is of the lock file, or of the installed packages when there is none."""
+
+    lock_digest: str
+    python: str
+    platform: str
+    cpu: str
+    cores: int
+    threads: int
+    packages: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON: equal environments have equal digests."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def environment(threads: int = 1, root: Path | None = None) -> Environment:
+    """Return the environment of this process.
+
+    Parameters
+    ----------
+    threads
+        Threads that a fit may use.
+    root
+        Folder with ``requirements/run.txt``; default: the folder that holds the `retrain_pipeline` package.
+    """
+    packages = dict(_installed())
+    lock = (root or Path(__file__).parents[2]) / _LOCK
+    return Environment(
+        lock_digest=sha256(lock.read_bytes()) if lock.is_file() else digest_of(packages),
+        python=platform.python_version(),
+        platform=f"{platform.system()}-{platform.machine()}-{'-'.join(platform.libc_ver())}".rstrip("-"),
+        cpu=_cpu(),
+        cores=os.cpu_count() or 1,
+        threads=threads,
+        packages=packages,
+    )
+
+
+def code_revision(root: Path) -> tuple[CodeRevision, bytes]:
+    """Return the revision of the work tree that holds `root`, and the patch on top of it (empty when clean).
+
+    The patch names untracked code files by digest: ``untracked <sha256> <path>``.
+    """
+    head = _git(root, "rev-parse", "HEAD")
+    if head is None:
+        return CodeRevision(commit=None, dirty=None, diff_digest=None), b""
+    top = Path((_git(root, "rev-parse", "--show-toplevel") or b"").decode().strip() or root)
+    patch = _git(top, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--") or b""
+    names = (_git(top, "ls-files", "-z", "--others", "--exclude-standard") or b"").decode(errors="replace").split("\0")
+    for name in sorted(name for name in names if name.endswith(_CODE) and (top / name).is_file()):
+        patch += f"untracked {sha256((top / name).read_bytes())} {name}\n".encode()
+    commit = head.decode().strip()
+    return CodeRevision(commit=commit, dirty=bool(patch), diff_digest=sha256(patch) if patch else None), patch
+
+
+@functools.cache
+def _installed() -> tuple[tuple[str, str], ...]:
+    found = {str(one.name).lower().replace("_", "-"): str(one.version) for one in distributions() if one.name}
+    return tuple(sorted(found.items()))
+
+
+@functools.cache
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    """Return what git says, or None when there is no git, no repository or no commit."""
+    try:
+        done = subprocess.run(  # noqa: S603 # nosec B603 B607
+            ["git", "-C", str(root), *arguments],  # noqa: S607
+            capture_output=True,
+            check=True,
+            timeout=60,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout

@@ -1,0 +1,192 @@
+"""Features: the team's pure function over the declared columns, held to its contract and to the arrow of time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.lake.ingest import Check
+from retrain_pipeline.lake.tables import Lake, PartitionWrite
+from retrain_pipeline.learning.contract import checked_features
+from retrain_pipeline.learning.errors import FeatureContractBroken
+from retrain_pipeline.learning.leaks import label_leak_check
+from retrain_pipeline.learning.team_code import FeatureCode, code_digest, load_features
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "FeatureCode",
+    "FeaturesReport",
+    "build_features",
+    "code_digest",
+    "feature_columns",
+    "load_features",
+    "sees_the_future",
+    "update_features",
+]
+
+TIMES = ("_event_time", "_known_time")
+
+
+@dataclass(frozen=True)
+class FeaturesReport:
+    """What became of one period's features. `write` is None when a check failed: then nothing was written."""
+
+    model: str
+    period: str
+    rows: int
+    columns: list[str]
+    checks: list[Check]
+    write: PartitionWrite | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """FAIL when a check failed, else that of the contract: a leak that could not be looked for blocks nothing."""
+        failed = any(check.verdict is Verdict.FAIL for check in self.checks)
+        return Verdict.FAIL if failed else Verdict.PASS
+
+
+def feature_columns(spec: ModelSpec, frame: "pd.DataFrame") -> list[str]:
+    """Return the names of the features in a frame of the features table, sorted."""
+    return sorted(name for name in frame.columns if not name.startswith("_") and name not in spec.data.key)
+
+
+def build_features(
+    code: FeatureCode, spec: ModelSpec, raw: "pd.DataFrame", period_start: datetime, period_end: datetime
+) -> "pd.DataFrame":
+    """Return the features of the rows with event time in ``[period_start, period_end)``.
+
+    Parameters
+    ----------
+    raw
+        Rows of the raw table: those of the period and, before them, the history that the function may look at.
+
+    Returns
+    -------
+    DataFrame
+        Key columns, `_event_time`, `_known_time` and the features, in order of event time and key.
+
+    Raises
+    ------
+    FeatureContractBroken
+        When the function asks for a column it is not given, or its result breaks the contract.
+    """
+    ordered = _in_time_order(spec, raw)
+    inside = (ordered["_event_time"] >= period_start) & (ordered["_event_time"] < period_end)
+    if not inside.any():
+        return ordered.loc[inside, [*spec.data.key, *TIMES]]
+    features = _computed(code, spec, ordered)
+    head = ordered.loc[inside, [*spec.data.key, *TIMES]]
+    return head.join(features.loc[inside]).reset_index(drop=True)
+
+
+def sees_the_future(
+    code: FeatureCode, spec: ModelSpec, raw: "pd.DataFrame", period_start: datetime, period_end: datetime
+) -> list[str]:
+    """Return the features whose value for a row changes when later rows are taken away, sorted.
+
+    The rows are cut at a third and two thirds of the period and before its last moment; what the function says about
+    the rows before a cut must not depend on those after it. (Relative tolerance 1e-9: sums may be ordered anew.)
+    """
+    ordered = _in_time_order(spec, raw)
+    times = ordered["_event_time"]
+    inside = times[(times >= period_start) & (times < period_end)].unique()
+    if len(inside) < 2:
+        return []
+    whole = _computed(code, spec, ordered)
+    guilty: set[str] = set()
+    for cut in sorted({inside[len(inside) // 3], inside[2 * len(inside) // 3], inside[-1]} - {inside[0]}):
+        before = times < cut
+        alone = _computed(code, spec, ordered.loc[before])
+        guilty |= differing_columns(whole.loc[before], alone)
+    return sorted(guilty)
+
+
+def update_features(lake: Lake, code: FeatureCode, spec: ModelSpec, period: str) -> FeaturesReport:
+    """Compute the features of one period from `raw` (and its declared history) and put them in the lake.
+
+    Checks: `output_contract`, `point_in_time` (I29) and `label_leak` (I28; INCONCLUSIVE while too few labels are
+    known). When one is FAIL nothing is written, and the period keeps the features it had.
+    """
+    calendar = spec.data.time.calendar()
+    start, end = calendar.bounds(period)
+    periods = calendar.keys_between(calendar.shift(start, -spec.features.history_periods), end)
+    raw = lake.read(spec.name, "raw", periods=periods)
+    if "_event_time" not in raw or not ((raw["_event_time"] >= start) & (raw["_event_time"] < end)).any():
+        return _empty_period(lake, spec, period, raw)
+    try:
+        frame = build_features(code, spec, raw, start, end)
+        names = feature_columns(spec, frame)
+        future = sees_the_future(code, spec, raw, start, end)
+    except FeatureContractBroken as error:
+        check = Check("output_contract", Verdict.FAIL, str(error), {})
+        return FeaturesReport(spec.name, period, 0, [], [check], None)
+    checks = [
+        Check("output_contract", Verdict.PASS, f"{len(names)} features for {len(frame)} rows", {"features": len(names)}),
+        _point_in_time(future, names),
+        label_leak_check(lake, spec, period, frame, names),
+    ]
+    failed = any(check.verdict is Verdict.FAIL for check in checks)
+    write = None if failed else lake.replace_partition(spec.name, "features", period, frame)
+    return FeaturesReport(spec.name, period, len(frame), names, checks, write)
+
+
+def _empty_period(lake: Lake, spec: ModelSpec, period: str, raw: "pd.DataFrame") -> FeaturesReport:
+    import pandas as pd
+
+    if period not in lake.periods(spec.name, "raw"):
+        words = f"period {period} is not in raw: ingest it first"
+        return FeaturesReport(spec.name, period, 0, [], [Check("output_contract", Verdict.FAIL, words, {})], None)
+    frame = raw.iloc[:0].reindex(columns=[*spec.data.key, *TIMES])
+    frame = frame.assign(**{name: pd.Series([], dtype="datetime64[us, UTC]") for name in TIMES})
+    write = lake.replace_partition(spec.name, "features", period, frame)
+    words = "the period has no rows: there is nothing to compute"
+    return FeaturesReport(spec.name, period, 0, [], [Check("output_contract", Verdict.PASS, words, {})], write)
+
+
+def _point_in_time(future: list[str], names: list[str]) -> Check:
+    if future:
+        words = (
+            f"{', '.join(future)}: the value for a row changes when later rows are taken away (or at each call); "
+            "look only backwards: shift(1), rolling, expanding, never a statistic of the entire frame"
+        )
+        return Check("point_in_time", Verdict.FAIL, words, {"columns": ", ".join(future)})
+    return Check("point_in_time", Verdict.PASS, f"{len(names)} features do not move when later rows are taken away", {})
+
+
+def _in_time_order(spec: ModelSpec, raw: "pd.DataFrame") -> "pd.DataFrame":
+    # A stable order whatever order the lake or a test gives: the function's lags depend on it.
+    return raw.sort_values(["_event_time", *spec.data.key], kind="stable").reset_index(drop=True)
+
+
+def _computed(code: FeatureCode, spec: ModelSpec, ordered: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the checked features of all rows; the function sees declared columns, keys and the time, on a copy."""
+    names = list(dict.fromkeys([*spec.data.key, *spec.data.columns]))
+    given = ordered[[name for name in names if name in ordered and name != spec.data.label.column]].copy()
+    given[spec.data.time.column] = ordered["_event_time"]
+    try:
+        result = code.build(given.copy())
+    except KeyError as error:
+        raise FeatureContractBroken(
+            f"model {spec.name!r}, {spec.features.build}: it asks for {error}, and is given {sorted(given.columns)}; "
+            "declare the column under data.columns"
+        ) from error
+    return checked_features(spec, given, result)
+
+
+def differing_columns(whole: "pd.DataFrame", alone: "pd.DataFrame") -> set[str]:
+    """Return the columns of two frames of the same rows whose values differ, by 1e-9 of their size."""
+    import numpy as np
+
+    guilty = set(whole.columns) ^ set(alone.columns)
+    for name in set(whole.columns) & set(alone.columns):
+        left, right = whole[name], alone[name]
+        if left.dtype == object or right.dtype == object:
+            same = (left == right) | (left.isna() & right.isna())
+        else:
+            same = np.isclose(left.astype(float), right.astype(float), rtol=1e-9, atol=1e-12, equal_nan=True)
+        if not bool(np.all(same)):
+            guilty.add(name)
+    return guilty

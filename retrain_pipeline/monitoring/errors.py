@@ -1,0 +1,15 @@
+"""What monitoring refuses."""
+
+from retrain_pipeline.errors import PermanentError
+
+
+class ProfilesDiffer(PermanentError):
+    """Two profiles that were not counted in the same cells; adding them up would mean nothing."""
+
+
+class ReferenceMissing(PermanentError):
+    """A version without a reference profile: nothing to compare with."""
+
+
+class FeedbackRefused(PermanentError):
+    """Labels and predictions that cannot be joined or scored."""

@@ -1,0 +1,221 @@
+"""What happened to a model and why, read from the stores as plain values: for the command line, the card and people."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.errors import EvidenceRefused
+from retrain_pipeline.gates.evidence import Evidence, read_evidence
+from retrain_pipeline.release.lineage import reigns, standing
+from retrain_pipeline.release.state import Deployment
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.entries import Entry
+    from retrain_pipeline.stores import Stores
+
+_TOLD = ("words", "reason", "because", "reasons")
+
+
+class UnknownVersion(PermanentError):
+    """A version (or model) of which the ledger says nothing."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a model."""
+
+    seq: int
+    at_utc: str
+    actor: str
+    action: str
+    subject: str | None
+    words: str
+    run_id: str | None
+    payload: dict[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelStatus:
+    """Who serves a model, since when, and how its last judgement ended."""
+
+    model: str
+    champion: str | None
+    previous: str | None
+    epoch: int
+    as_of: str | None
+    released_at: str | None
+    validated_loss: float | None
+    metric: str | None
+    last_verdict: str | None
+    last_action: str
+    last_at_utc: str
+
+
+@dataclass(frozen=True)
+class GateLine:
+    """One gate in a story."""
+
+    gate: str
+    verdict: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """One version: why it exists, what it was judged on, and who it serves."""
+
+    model: str
+    version: str
+    why: str
+    as_of: str | None
+    trigger: dict[str, Any]
+    judged: str
+    verdict: str | None
+    mode: str | None
+    champion: str | None
+    evidence: str | None
+    gates: list[GateLine]
+    serves: str
+    events: list[Event]
+
+
+def history(stores: "Stores", model: str) -> list[Event]:
+    """Return everything that the ledger knows about a model, oldest first.
+
+    Raises
+    ------
+    UnknownVersion
+        When it knows nothing.
+    """
+    entries = stores.ledger.entries(model=model)
+    if not entries:
+        raise UnknownVersion(f"{model}: the ledger knows nothing of this model; `status` lists those that it knows")
+    return [_event(entry) for entry in entries]
+
+
+def status(stores: "Stores") -> list[ModelStatus]:
+    """Return the state of every model that the ledger knows, by name."""
+    newest = {entry.model: entry for entry in stores.ledger.entries() if entry.model}
+    rows = {row.model: row for row in stores.ledger.deployments()}
+    judged = stores.ledger.latest_by_model("judged")
+    found = []
+    for model in sorted(newest):
+        row, last = rows.get(model), newest[model]
+        deployment = Deployment.from_state(row.state) if row else None
+        loss = _validated_loss(stores, model, deployment)
+        found.append(
+            ModelStatus(
+                model=model,
+                champion=deployment.champion if deployment else None,
+                previous=deployment.previous if deployment else None,
+                epoch=row.epoch if row else 0,
+                as_of=deployment.effective_as_of if deployment else None,
+                released_at=deployment.released_at if deployment else None,
+                validated_loss=loss.get("value"),
+                metric=loss.get("metric"),
+                last_verdict=judged[model].payload["verdict"] if model in judged else None,
+                last_action=last.action,
+                last_at_utc=last.at_utc,
+            )
+        )
+    return found
+
+
+def explain(stores: "Stores", model: str, version: str) -> Story:
+    """Return the story of one version.
+
+    Raises
+    ------
+    UnknownVersion
+        When the ledger has no entry about it.
+    """
+    entries = stores.ledger.entries(model=model, subject=version)
+    registered = next((entry for entry in entries if entry.action == "candidate_registered"), None)
+    if registered is None:
+        known = [entry.subject or "" for entry in stores.ledger.entries(model=model, action="candidate_registered")]
+        raise UnknownVersion(f"{model}: no version {version!r:.80}; there are: {', '.join(known[-10:]) or 'none'}")
+    started = stores.ledger.entries(model=model, action="retrain_started", run_id=registered.run_id)
+    trigger = dict(started[-1].payload) if registered.run_id and started else dict(registered.payload.get("trigger") or {})
+    judged = next((entry for entry in reversed(entries) if entry.action == "judged"), None)
+    digest, evidence, words = _evidence_of(stores, judged)
+    return Story(
+        model=model,
+        version=version,
+        why=_why(trigger),
+        as_of=evidence.as_of if evidence else trigger.get("as_of"),
+        trigger=trigger,
+        judged=words,
+        verdict=evidence.verdict.value if evidence else None,
+        mode=evidence.mode if evidence else None,
+        champion=evidence.champion if evidence else None,
+        evidence=digest,
+        gates=[GateLine(one.gate, one.verdict.value, one.words) for one in evidence.results] if evidence else [],
+        serves=_serves(stores, model, version),
+        events=[_event(entry) for entry in entries],
+    )
+
+
+def _event(entry: "Entry") -> Event:
+    return Event(
+        entry.seq, entry.at_utc, entry.actor, entry.action, entry.subject, told(entry), entry.run_id, entry.payload
+    )
+
+
+def told(entry: "Entry") -> str:
+    """Return an entry in words."""
+    payload = entry.payload
+    if entry.action == "released":
+        return f"{payload['version']} is champion after {payload.get('previous') or 'nobody'} ({payload.get('mode')})"
+    if entry.action == "rolled_back":
+        return f"back to {payload['version']} from {payload.get('from')}: {payload['because']}"
+    if entry.action == "judged":
+        bad = [f"{gate} {verdict}" for gate, verdict in sorted(payload["gates"].items()) if verdict != "PASS"]
+        return payload["verdict"] + (f" ({', '.join(bad)})" if bad else "")
+    for name in _TOLD:
+        if payload.get(name):
+            value = payload[name]
+            return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return entry.action.replace("_", " ")
+
+
+def _why(trigger: dict[str, Any]) -> str:
+    if not trigger:
+        return "built by hand: no retrain stands behind it"
+    words = f"{trigger.get('kind', 'unknown')} retrain"
+    if trigger.get("as_of"):
+        words += f" as of {trigger['as_of']}"
+    reasons = trigger.get("reasons") or trigger.get("words")
+    if reasons:
+        words += ": " + ("; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else str(reasons))
+    attempt = trigger.get("attempt")
+    return words + (f", attempt {attempt}" if attempt and attempt > 1 else "")
+
+
+def _evidence_of(stores: "Stores", judged: "Entry | None") -> tuple[str | None, Evidence | None, str]:
+    if judged is None:
+        return None, None, "never judged"
+    digest = str(judged.payload["evidence"])
+    try:
+        evidence = read_evidence(stores.artifacts, digest)
+    except EvidenceRefused as error:
+        return digest, None, f"judged, but its evidence cannot be read: {error}"
+    rows = evidence.evaluation
+    against = f"against {evidence.champion}" if evidence.champion else "with no champion to beat"
+    return digest, evidence, f"{rows.rows} rows from {rows.from_} to {rows.until}, {against} ({evidence.mode})"
+
+
+def _serves(stores: "Stores", model: str, version: str) -> str:
+    past = [reign for reign in reigns(stores.ledger, model) if reign.version == version]
+    if not past:
+        return "never released: it serves nobody"
+    top = standing(reigns(stores.ledger, model))[-1]
+    if top.version == version:
+        return f"champion since {top.deployment.released_at}: it serves periods from {top.deployment.effective_as_of} on"
+    return f"was champion from {past[0].deployment.released_at}; {top.version} serves now"
+
+
+def _validated_loss(stores: "Stores", model: str, deployment: Deployment | None) -> dict[str, Any]:
+    if deployment is None:
+        return {}
+    released = stores.ledger.latest(model, "released", deployment.champion)
+    return dict((released.payload.get("validated_loss") or {}) if released else {})

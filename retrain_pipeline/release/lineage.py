@@ -1,0 +1,51 @@
+"""Who was champion when: read from the ledger's `released` and `rolled_back` entries, which hold each state whole."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.ledger.entries import DEPLOYMENT, Entry
+from retrain_pipeline.release.state import Deployment
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+CHANGES = ("released", "rolled_back")
+
+
+@dataclass(frozen=True)
+class Reign:
+    """A deployment and the entry that made it."""
+
+    entry: Entry
+    deployment: Deployment
+
+    @property
+    def version(self) -> str:
+        """The champion."""
+        return self.deployment.champion
+
+
+def reigns(ledger: "Ledger", model: str) -> list[Reign]:
+    """Return every deployment that a model had, oldest first."""
+    entries = ledger.entries(model=model, action=CHANGES)
+    return [
+        Reign(entry, Deployment.from_state(entry.payload[DEPLOYMENT]["state"]))
+        for entry in entries
+        if DEPLOYMENT in entry.payload
+    ]
+
+
+def standing(history: list[Reign]) -> list[Reign]:
+    """Return the champions that no rollback has undone, oldest first; the last one serves.
+
+    A release stands on the champions before it. A rollback to one of them undoes all above it; a rollback to a version
+    that was undone before puts it on top again. Each reign returned is the version's newest.
+    """
+    stack: list[Reign] = []
+    for reign in history:
+        if reign.entry.action == "rolled_back":
+            versions = [one.version for one in stack]
+            if reign.version in versions:
+                stack = stack[: versions.index(reign.version)]
+        stack.append(reign)
+    return stack

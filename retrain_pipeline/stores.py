@@ -1,0 +1,58 @@
+"""The three stores of a project, opened together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.artifacts import Artifacts
+from retrain_pipeline.files import private_folder
+from retrain_pipeline.ledger.store import Ledger
+
+if TYPE_CHECKING:
+    from retrain_pipeline.lake.tables import Lake
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The truth of data, of bytes and of decisions. All that Dagster shows can be rebuilt from them."""
+
+    lake: "Lake"
+    artifacts: Artifacts
+    ledger: Ledger
+
+    def close(self) -> None:
+        """Close the connections of this process; the stores stay usable and open new ones."""
+        self.ledger.close()
+
+
+def open_stores(
+    home: str | Path, *, lake_url: str | None = None, artifacts_url: str | None = None, ledger_url: str | None = None
+) -> Stores:
+    """Return the stores: ``home/lake``, ``home/artifacts`` and ``home/ledger.db``, or what the URLs name.
+
+    Parameters
+    ----------
+    home
+        A folder of this machine; made (0700) when one of the stores lies in it.
+    lake_url, artifacts_url
+        A path or object storage URL instead.
+    ledger_url
+        A SQLAlchemy URL (SQLite or PostgreSQL) instead.
+
+    Raises
+    ------
+    OSError
+        When `home` cannot be made.
+    LedgerUrlRefused
+        When the URL is of another database.
+    """
+    from retrain_pipeline.lake.tables import Lake
+
+    folder = Path(home).absolute()
+    if None in (lake_url, artifacts_url, ledger_url):
+        private_folder(folder)
+    return Stores(
+        lake=Lake(lake_url or str(folder / "lake")),
+        artifacts=Artifacts(artifacts_url or folder / "artifacts"),
+        ledger=Ledger(ledger_url or f"sqlite:///{folder / 'ledger.db'}"),
+    )

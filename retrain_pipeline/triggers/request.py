@@ -1,0 +1,86 @@
+"""From what a run was asked for to the retrain that it performs: defaults filled in, nonsense refused, on record."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, get_args
+
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.periods import as_utc
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.triggers.policy import Kind, Mode
+from retrain_pipeline.triggers.retrain import Retrain, start_retrain
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+
+class RequestRefused(PermanentError):
+    """A request for a retrain that makes no sense."""
+
+
+def _moment(ledger: "Ledger", spec: ModelSpec, as_of: str) -> datetime:
+    if not as_of:
+        monitored = ledger.latest(spec.name, "monitored")
+        if monitored is None:
+            raise RequestRefused(
+                f"{spec.name}: as_of is empty and no period was monitored yet; materialize the data side first, "
+                "or give as_of"
+            )
+        as_of = monitored.payload["as_of"]
+    try:
+        moment = as_utc(datetime.fromisoformat(as_of))
+    except ValueError as error:
+        raise RequestRefused(f"{spec.name}: as_of {as_of!r:.60} is no ISO 8601 time") from error
+    calendar = spec.data.time.calendar()
+    if calendar.floor(moment) != moment:
+        raise RequestRefused(
+            f"{spec.name}: as_of {as_of} is not the end of a {calendar.cadence}; the nearest before is "
+            f"{calendar.floor(moment).isoformat()}"
+        )
+    return moment
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise RequestRefused(f"{name} {value!r:.60}: allowed are {', '.join(allowed)}")
+    return value
+
+
+def retrain_requested(
+    ledger: "Ledger",
+    spec: ModelSpec,
+    *,
+    run_id: str,
+    as_of: str,
+    kind: str,
+    mode: str,
+    trigger_id: str,
+    attempt: int,
+    actor: str,
+) -> Retrain:
+    """Start the retrain that a run was asked for.
+
+    Empty `as_of` means the end of the newest monitored period; empty `mode` what the state asks for (`first` without
+    a champion, else `superiority`: nothing was wrong, so the candidate must be better); empty `trigger_id` a person.
+
+    Raises
+    ------
+    RequestRefused
+        When the moment is no period's end, or a word is not one of those allowed.
+    """
+    moment = _moment(ledger, spec, as_of)
+    kind = _choice("kind", kind, get_args(Kind))
+    if not mode:
+        mode = "superiority" if ledger.deployment(spec.name) else "first"
+    return start_retrain(
+        ledger,
+        Retrain(
+            model=spec.name,
+            run_id=run_id,
+            trigger_id=trigger_id or f"manual-{moment:%Y%m%dT%H}",
+            kind=kind,
+            attempt=attempt,
+            as_of=moment,
+            mode=_choice("mode", mode, get_args(Mode)),
+        ),
+        actor,
+    )

@@ -1,0 +1,126 @@
+"""One retrain, from the moment it starts to its one terminal entry: what the steps of a run know about themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.ledger.entries import Entry, NewEntry
+from retrain_pipeline.periods import as_utc
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+TERMINAL = ("released", "rejected", "retrain_failed", "superseded")
+
+
+class NoRetrain(PermanentError):
+    """A step of the model side that no retrain stands behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """Who asked for a model, as of when, and on what terms it will be judged."""
+
+    model: str
+    run_id: str
+    trigger_id: str
+    kind: str
+    attempt: int
+    as_of: datetime
+    mode: str
+
+    def payload(self) -> dict[str, Any]:
+        """Return what the ledger keeps of it."""
+        return {
+            "trigger_id": self.trigger_id,
+            "kind": self.kind,
+            "attempt": self.attempt,
+            "as_of": self.as_of.isoformat(),
+            "mode": self.mode,
+        }
+
+
+def _from_entry(entry: Entry) -> Retrain:
+    payload = entry.payload
+    return Retrain(
+        model=entry.model or "",
+        run_id=entry.run_id or "",
+        trigger_id=payload["trigger_id"],
+        kind=payload["kind"],
+        attempt=payload["attempt"],
+        as_of=as_utc(datetime.fromisoformat(payload["as_of"])),
+        mode=payload["mode"],
+    )
+
+
+def start_retrain(ledger: "Ledger", retrain: Retrain, actor: str) -> Retrain:
+    """Record that a retrain starts. A run that is executed again finds its own entry and keeps its terms."""
+    entry = ledger.append(
+        NewEntry(
+            actor=actor,
+            action="retrain_started",
+            model=retrain.model,
+            payload=retrain.payload(),
+            run_id=retrain.run_id,
+            key=f"retrain_started:{retrain.run_id}",
+        )
+    )
+    return _from_entry(entry)
+
+
+def retrain_of(ledger: "Ledger", model: str, run_id: str) -> Retrain:
+    """Return the retrain of this run, or, for a step that is materialized alone, the model's newest.
+
+    Raises
+    ------
+    NoRetrain
+        When the model has none.
+    """
+    own = ledger.entries(model=model, action="retrain_started", run_id=run_id, limit=1)
+    newest = own or ledger.entries(model=model, action="retrain_started", limit=1, newest_first=True)
+    if not newest:
+        raise NoRetrain(f"{model}: no retrain was ever started; materialize {model}/training_set first")
+    return _from_entry(newest[0])
+
+
+def subject_of(ledger: "Ledger", model: str, action: str, run_id: str) -> str:
+    """Return the subject of a run's entry of this action (its training set, its candidate), or of the model's newest.
+
+    Raises
+    ------
+    NoRetrain
+        When there is none.
+    """
+    own = ledger.entries(model=model, action=action, run_id=run_id, limit=1, newest_first=True)
+    newest = own or ledger.entries(model=model, action=action, limit=1, newest_first=True)
+    if not newest or newest[0].subject is None:
+        raise NoRetrain(f"{model}: the ledger has no {action!r}; materialize the assets upstream of this one first")
+    return newest[0].subject
+
+
+def close_retrain(ledger: "Ledger", model: str, run_id: str, reason: str, actor: str) -> Entry | None:
+    """Give a retrain that ended without a verdict its terminal entry; one that has an entry keeps it."""
+    if ledger.entries(model=model, action=TERMINAL, run_id=run_id, limit=1):
+        return None
+    return ledger.append(
+        NewEntry(
+            actor=actor,
+            action="retrain_failed",
+            model=model,
+            payload={"reason": reason[:2000]},
+            run_id=run_id,
+            key=f"retrain_failed:{run_id}",
+        )
+    )
+
+
+def close_dead(ledger: "Ledger", model: str, is_alive: Callable[[str], bool], actor: str) -> list[str]:
+    """Close every retrain of a model whose run is dead and that has no terminal entry; return their run ids."""
+    started = {entry.run_id for entry in ledger.entries(model=model, action="retrain_started") if entry.run_id}
+    closed = {entry.run_id for entry in ledger.entries(model=model, action=TERMINAL)}
+    dead = sorted(run_id for run_id in started - closed if not is_alive(run_id))
+    for run_id in dead:
+        close_retrain(ledger, model, run_id, "the run died without a verdict", actor)
+    return dead

@@ -1,0 +1,190 @@
+"""Stores for tests: real files, a real SQLite, and a real PostgreSQL that lives as long as the session."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from retrain_pipeline.artifacts import Artifacts
+from retrain_pipeline.ledger.store import Ledger
+from retrain_pipeline.stores import Stores, open_stores
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL server of our own: in a folder of its own, on a port of its own, for this machine only."""
+
+    binaries: Path
+    folder: Path
+    port: int
+    password: str
+
+    def url(self, database: str) -> str:
+        """Return the SQLAlchemy URL of a database."""
+        return f"postgresql+psycopg://retrain:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def initialise(self) -> None:
+        """Make the cluster, with fsync on and a password asked."""
+        secret = self.folder / "password"
+        secret.write_text(self.password)
+        self.own(secret)
+        self.run("initdb", "-D", "data", "-U", "retrain", "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8",
+                 "--locale=C")  # fmt: skip
+
+    def start(self) -> None:
+        """Start the server and wait for it."""
+        options = (
+            f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} "
+            "-c fsync=on -c shared_buffers=32MB -c max_connections=60"
+        )
+        self.run("pg_ctl", "-D", "data", "-l", "log", "-w", "-t", "60", "-o", options, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: "fast" ends the sessions, "immediate" is a crash."""
+        self.run("pg_ctl", "-D", "data", "-w", "-t", "60", "-m", mode, "stop")
+
+    def execute(self, statement: str) -> None:
+        """Run a statement outside a transaction."""
+        import psycopg
+
+        with psycopg.connect(self.url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+
+    def own(self, path: Path) -> None:
+        """Give a path to the user that runs the server; it refuses to run as root."""
+        if os.geteuid() == 0:
+            os.chown(path, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of PostgreSQL's programs in the folder."""
+        user = "postgres" if os.geteuid() == 0 else None
+        done = subprocess.run(
+            [self.binaries / program, *arguments], cwd=self.folder, user=user, group=user, extra_groups=[] if user else None,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{program}: {done.stderr}"
+
+
+def _binaries() -> Path | None:
+    found = shutil.which("initdb")
+    candidates = [Path(found).resolve().parent] if found else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in candidates if (folder / "pg_ctl").exists()), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; each worker of pytest-xdist starts its own."""
+    binaries = _binaries()
+    if binaries is None:
+        words = "PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
+    # A short path: the name of a Unix socket has 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        server = Postgres(binaries, Path(folder), _free_port(), secrets.token_hex(8))
+        server.own(Path(folder))
+        server.initialise()
+        server.start()
+        yield server
+        server.stop("immediate")
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"t{secrets.token_hex(8)}"
+    postgres.execute(f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a ledger that does not exist yet, once for each database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """A ledger, once for each database."""
+    ledger = Ledger(ledger_url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    """Artifacts in a folder."""
+    return Artifacts(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[Stores]:
+    """The three stores in a folder."""
+    stores = open_stores(tmp_path / "home")
+    yield stores
+    stores.close()
+
+
+def start_python(code: str, *arguments: object) -> "subprocess.Popen[str]":
+    """Start a fresh interpreter on `code`, with the arguments in ``sys.argv[1:]``."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def python():  # type: ignore[no-untyped-def]
+    """`start_python`, whose processes do not outlive the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
+        started.append(start_python(code, *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def kill_when():  # type: ignore[no-untyped-def]
+    """Wait until a condition holds, then kill a process as a power switch would."""
+
+    def kill(process: "subprocess.Popen[str]", condition) -> None:  # type: ignore[no-untyped-def]
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, "the condition never came"
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    return kill
