@@ -21,18 +21,21 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def candidate(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.learning.build import build_candidate
         from retrain_pipeline.learning.frozen import recorded_training_set
+        from retrain_pipeline.learning.manifest import TriggerRef
         from retrain_pipeline.monitoring.reference import store_reference
         from retrain_pipeline.triggers.retrain import retrain_of, subject_of
 
         opened = stores.open()
         with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "candidate")):
+            deployed = opened.ledger.deployment(spec.name)
             retrain = retrain_of(opened.ledger, spec.name, context.run_id)
             digest = subject_of(opened.ledger, spec.name, "training_set_frozen", context.run_id)
             manifest = build_candidate(
                 opened,
                 declaration,
                 recorded_training_set(opened, digest),
-                trigger={"kind": retrain.kind, "id": retrain.trigger_id, "attempt": retrain.attempt},
+                trigger=TriggerRef(kind=retrain.kind, id=retrain.trigger_id, attempt=retrain.attempt),
+                parent=deployed.state["champion"] if deployed else None,
                 run_id=context.run_id,
                 actor=run_actor(context),
             )
@@ -43,7 +46,7 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "version": manifest.version,
                     "estimator": manifest.estimator,
                     "candidate": manifest.candidate,
-                    "validation_loss": manifest.validation_loss,
+                    "validation_loss": manifest.validation.loss,
                     "size_kb": round(manifest.size_bytes / 1024, 1),
                     "parent": manifest.parent or "none",
                     "fingerprint": manifest.prediction_fingerprint,

@@ -11,6 +11,22 @@ from retrain_pipeline.gates.required import GATES
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.verdicts import Verdict
 
+LOOKS_AT = {
+    "contract": "Shapes, finite predictions and label kind, of candidate and champion on the same rows.",
+    "disjoint": "Evaluation rows that neither candidate nor champion was trained on.",
+    "quality": "Better, or not worse than the margin, by a paired block bootstrap.",
+    "baseline": "Better than the dummy, not worse than the linear baseline of the same training set.",
+    "success": "The declared success metric of the problem.",
+    "slices": "No declared slice worse than its margin.",
+    "labels": "The labels of the evaluation rows look like labels: right way round, usual rate.",
+    "leakage": "No single feature gives the label away.",
+    "calibration": "Probabilities mean what they say; residuals have no bias.",
+    "latency": "Single-row prediction within the declared time.",
+    "size": "The model's bytes within the declared size.",
+    "fingerprint": "The stored bytes predict what the manifest says.",
+    "self_test": "The quality gate fails a known-bad candidate and passes a known-good one, in this very run.",
+}
+
 
 def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/evaluation`, one blocking check a gate."""
@@ -19,7 +35,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
     @dg.asset(
         **settings(spec, "evaluation", {"scikitlearn"}, ("candidate",), "Gates on the candidate against the champion."),
-        check_specs=check_specs(spec, "evaluation", GATES, True),
+        check_specs=check_specs(spec, "evaluation", {gate: LOOKS_AT[gate] for gate in GATES}, True),
     )
     def evaluation(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -46,7 +62,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "mode": evidence.mode,
                     "verdict": evidence.verdict.value,
                     "evaluation_rows": evidence.evaluation.rows,
-                    "candidate_loss": evidence.validated_loss.mean,
+                    "candidate_loss": evidence.validated_loss.value if evidence.validated_loss else None,
                     "evidence": digest,
                 }
             )

@@ -1,10 +1,14 @@
 """`feedback`: the labels that became known in a period, joined to the predictions that they answer."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
-from retrain_pipeline.assets.common import data_root, data_side_settings, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_root, data_side_settings, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
+
+CHECKS = {"labels": "Labels have a usable value and answer a row that we have."}
 
 
 def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
@@ -14,26 +18,28 @@ def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
     @dg.asset(
         **data_side_settings(
             spec, "feedback", {"deltalake"}, ("raw", "predictions"), "Labels as they mature, beside what was predicted."
-        )
+        ),
+        check_specs=check_specs(spec, "feedback", CHECKS, False),
     )
-    def feedback(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+    def feedback(
+        context: dg.AssetExecutionContext, stores: StoresResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         from retrain_pipeline.lake.ingest import ingest_labels
         from retrain_pipeline.monitoring.feedback import update_feedback
 
         opened = stores.open()
-        reports = []
-        rejected = 0
+        taken, reports = [], []
         for period in context.partition_keys:
-            labels = ingest_labels(opened.lake, spec.data, spec.name, period, root=data_root())
-            rejected += labels.rejected
+            taken.append((period, ingest_labels(opened.lake, spec.data, spec.name, period, root=data_root())))
             reports.append(update_feedback(opened, spec, period))
+        yield check_result(spec.name, "feedback", "labels", [(p, r.check) for p, r in taken], stops=False)
         last = reports[-1]
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata=metadata(
                 {
                     "periods": len(reports),
                     "labels": sum(r.labels for r in reports),
-                    "labels_rejected": rejected,
+                    "labels_rejected": sum(r.rejected for _, r in taken),
                     "answered_predictions": sum(r.rows for r in reports),
                     "maturity": {period: round(share, 4) for period, share in last.maturity.items()} or None,
                 }

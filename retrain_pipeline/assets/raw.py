@@ -18,6 +18,8 @@ from retrain_pipeline.verdicts import Verdict
 
 GATES = {"contract": "Rows keep the promises of data.columns; few enough are rejected."}
 OBSERVATIONS = {
+    "deliveries": "Every file could be read whole, and none was refused.",
+    "duplicates": "How many rows came twice.",
     "volume": "As many rows as the last periods had.",
     "freshness": "The newest row is near the period's end.",
 }

@@ -33,7 +33,11 @@ def expected_calibration_error(probability: "NDArray[np.float64]", truth: "NDArr
 
 
 def binary_calibration(
-    score: "NDArray[np.float64]", truth: "NDArray[np.float64]", champion_score: "NDArray[np.float64] | None", *, seed: int
+    score: "NDArray[np.float64]",
+    truth: "NDArray[np.float64]",
+    champion_score: "NDArray[np.float64] | None",
+    *,
+    seed: int,
 ) -> GateResult:
     """Judge the ECE of probabilities against 0.10, its 99 % quantile were they right, and the champion's."""
     import numpy as np

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model was asked and said: the columns that it takes, and its predictions for the rows (None: it could not)."""
+    """What one model takes (columns) and said of the rows; `predictions` is None where it could not."""
 
     name: str
     takes: tuple[str, ...]
@@ -23,12 +23,25 @@ class Answers:
     why_not: str = ""
 
 
-def contract(task: Task, columns: tuple[str, ...], rows: int, classes: tuple[str, ...], models: tuple[Answers, ...]) -> GateResult:
-    """Judge that each model (the candidate, and the champion on the new data) takes the columns there are and answers in kind.
+@dataclass(frozen=True)
+class Asked:
+    """What the models were asked for: the kind of answer, and the columns, rows and classes that there are."""
 
-    One prediction a row; numbers for regression, probabilities in [0, 1] with binary labels, known classes otherwise.
+    task: Task
+    columns: tuple[str, ...]
+    rows: int
+    classes: tuple[str, ...] = ()
+    probabilities: bool = True
+
+
+def contract(asked: Asked, models: tuple[Answers, ...]) -> GateResult:
+    """Judge that each model (the candidate, the champion on the new data) takes the columns there are, answers in kind.
+
+    One prediction a row; numbers for regression, probabilities in [0, 1] with binary labels (when the metric is made of
+    them), known classes otherwise.
     """
-    problems = [problem for model in models for problem in _problems(task, columns, rows, classes, model)]
+    task, columns, rows = asked.task, asked.columns, asked.rows
+    problems = [problem for model in models for problem in _problems(asked, model)]
     names = " and ".join(model.name for model in models)
     words = "; ".join(problems)[:2000] if problems else f"{names}: {len(columns)} columns in, {rows} {task} answers out"
     return GateResult(
@@ -41,34 +54,34 @@ def contract(task: Task, columns: tuple[str, ...], rows: int, classes: tuple[str
     )
 
 
-def _problems(task: Task, columns: tuple[str, ...], rows: int, classes: tuple[str, ...], model: Answers) -> list[str]:
-    missing = sorted(set(model.takes) - set(columns))
+def _problems(asked: Asked, model: Answers) -> list[str]:
+    missing = sorted(set(model.takes) - set(asked.columns))
     if missing:
         return [f"{model.name} needs {', '.join(missing[:8])}, which the features table no longer has"]
     if model.predictions is None:
         return [f"{model.name} cannot predict these rows: {model.why_not or 'no predictions'}"]
-    if len(model.predictions) != rows:
-        return [f"{model.name} gives {len(model.predictions)} predictions for {rows} rows"]
-    bad = _wrong_kind(task, model.predictions, classes)
+    if len(model.predictions) != asked.rows:
+        return [f"{model.name} gives {len(model.predictions)} predictions for {asked.rows} rows"]
+    bad = _wrong_kind(asked, model.predictions)
     return [f"{model.name}: {bad}"] if bad else []
 
 
-def _wrong_kind(task: Task, predictions: "pd.DataFrame", classes: tuple[str, ...]) -> str | None:
+def _wrong_kind(asked: Asked, predictions: "pd.DataFrame") -> str | None:
     import numpy as np
     import pandas as pd
 
-    if task == "multiclass":
-        unknown = sorted(set(predictions["prediction"].astype(str)) - set(classes))
+    if asked.task == "multiclass":
+        unknown = sorted(set(predictions["prediction"].astype(str)) - set(asked.classes))
         return f"unknown classes {', '.join(unknown[:5])}" if unknown else None
     told = pd.to_numeric(predictions["prediction"], errors="coerce").to_numpy(dtype=np.float64)
     lost = int((~np.isfinite(told)).sum())
     if lost:
         return f"{lost} predictions are not finite numbers"
-    if task == "regression":
+    if asked.task == "regression":
         return None
     score = predictions["score"].to_numpy(dtype=np.float64)
     off = int((~((score >= 0) & (score <= 1))).sum())
-    if off:
+    if off and (asked.probabilities or not np.isnan(score).all()):
         return f"{off} scores are not probabilities"
     odd = sorted(set(np.unique(told)) - {0.0, 1.0})
     return f"predictions besides 0 and 1: {odd[:3]}" if odd else None
@@ -76,7 +89,7 @@ def _wrong_kind(task: Task, predictions: "pd.DataFrame", classes: tuple[str, ...
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model has seen in training: the digests of its rows (None when they are lost), and where its training ended."""
+    """What a model has seen: digests of its training rows (None when they are lost) and its newest training event."""
 
     name: str
     row_digests: "NDArray[np.uint64] | None"
@@ -84,20 +97,25 @@ class Seen:
 
 
 def seen_rows(digests: "NDArray[np.uint64]", event_time: "pd.Series[Any]", seen: Seen) -> "NDArray[np.bool_]":
-    """Return which evaluation rows a model has seen: in its training set, or before its training ended."""
+    """Return which evaluation rows a model has seen: in its training set, or not later than its newest event."""
     import numpy as np
 
-    early = np.asarray(event_time < seen.train_until)
+    early = np.asarray(event_time <= seen.train_until)
     return early if seen.row_digests is None else early | np.isin(digests, seen.row_digests)
 
 
 def disjoint(
-    digests: "NDArray[np.uint64]", event_time: "pd.Series[Any]", candidate: Seen, champion: Seen | None, *, min_rows: int
+    digests: "NDArray[np.uint64]",
+    event_time: "pd.Series[Any]",
+    candidate: Seen,
+    champion: Seen | None,
+    *,
+    min_rows: int,
 ) -> GateResult:
     """Judge that the evaluation rows are unseen by both, by row digest, and later than both training cut-offs.
 
-    A row that the candidate has seen is FAIL. Rows that the champion has seen are left out of the judgement by the judge;
-    when fewer than `min_rows` remain the answer is INCONCLUSIVE.
+    A row that the candidate has seen is FAIL. Rows that the champion has seen are left out of the judgement; when fewer
+    than `min_rows` remain the answer is INCONCLUSIVE.
     """
     n = len(digests)
     lost = [seen.name for seen in (candidate, champion) if seen is not None and seen.row_digests is None]
@@ -106,7 +124,7 @@ def disjoint(
         return GateResult(gate="disjoint", verdict=Verdict.INCONCLUSIVE, n=n, words=words)
     own = int(seen_rows(digests, event_time, candidate).sum())
     if own:
-        words = f"{own} of {n} evaluation rows were in the training of the {candidate.name}, or are older than its end"
+        words = f"{own} of {n} evaluation rows were in the training of the {candidate.name}, or are not later than it"
         return GateResult(gate="disjoint", verdict=Verdict.FAIL, statistic=float(own), threshold=0.0, n=n, words=words)
     theirs = int(seen_rows(digests, event_time, champion).sum()) if champion is not None else 0
     words = f"{n - theirs} evaluation rows unseen by both"

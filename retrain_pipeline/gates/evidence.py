@@ -8,6 +8,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.learning.environment import CodeRevision
 from retrain_pipeline.strict import Strict
 from retrain_pipeline.verdicts import Verdict, worst
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 Mode = Literal["first", "non_inferiority", "superiority"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
-# Measured anew at each look; what they measured is kept, but two judgements that differ only here are the same judgement.
+# Measured anew at each look: kept, but two judgements that differ only here are the same judgement.
 _TIMED = frozenset({"latency"})
 
 
@@ -36,9 +37,9 @@ class GateResult(Strict):
     @model_validator(mode="after")
     def _a_pass_is_within_its_threshold(self) -> "GateResult":
         # Strict refuses NaN and infinities already, so a NaN can never be the statistic of a PASS.
-        if self.verdict is Verdict.PASS and self.threshold is not None:
-            if self.statistic is None or self.statistic > self.threshold:
-                raise ValueError(f"gate {self.gate}: PASS with statistic {self.statistic} beyond {self.threshold}")
+        beyond = self.threshold is not None and (self.statistic is None or self.statistic > self.threshold)
+        if self.verdict is Verdict.PASS and beyond:
+            raise ValueError(f"gate {self.gate}: PASS with statistic {self.statistic} beyond {self.threshold}")
         return self
 
 
@@ -47,7 +48,7 @@ class EvaluationRows(Strict):
 
     rows: int = Field(ge=0)
     digest: str
-    """SHA-256 over the sorted digests of the rows."""
+    """The artifact that holds the sorted digests of the rows."""
     from_: str | None = Field(alias="from", serialization_alias="from")
     until: str | None
 
@@ -84,8 +85,9 @@ class Evidence(Strict):
     results: tuple[GateResult, ...]
     verdict: Verdict
     validated_loss: ValidatedLoss | None
-    plots: dict[str, Digest] = {}
-    code_revision: str | None
+    plots: dict[str, Digest] = Field(default_factory=dict)
+    code: CodeRevision
+    """The project's code that judged. A release by another commit is refused."""
 
     @model_validator(mode="after")
     def _coherent(self) -> "Evidence":
@@ -94,7 +96,9 @@ class Evidence(Strict):
             raise ValueError("two results of one gate")
         if self.verdict is not worst(result.verdict for result in self.results):
             raise ValueError("the verdict is not the worst of the results")
-        if (self.champion is None) != (self.champion_manifest is None) or (self.champion is None) != (self.mode == "first"):
+        if (self.champion is None) != (self.champion_manifest is None) or (self.champion is None) != (
+            self.mode == "first"
+        ):
             raise ValueError("mode first goes with no champion, the other modes with a champion and its manifest")
         return self
 
@@ -144,6 +148,8 @@ def read_evidence(artifacts: "Artifacts", digest: str) -> Evidence:
     try:
         return Evidence.model_validate(artifacts.get_json(digest), strict=False)
     except ValidationError as error:
-        raise EvidenceRefused(f"artifact {digest!r:.80} is no evidence: {error.errors()[0]['msg']}; judge the version again") from error
+        raise EvidenceRefused(
+            f"artifact {digest!r:.80} is no evidence: {error.errors()[0]['msg']}; judge the version again"
+        ) from error
     except PermanentError as error:
         raise EvidenceRefused(f"evidence {digest!r:.80} cannot be read ({error}); judge the version again") from error

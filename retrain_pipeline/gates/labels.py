@@ -1,7 +1,10 @@
 """Can the labels be believed? Labels that were inverted, recoded or rescaled upstream train a confident, wrong model.
 
-Concept drift also moves labels while inputs stay, and is what a retrain is for. So a shift of the mean alone fails only
-when it is as large as a mistake makes it: a rate nearer to its mirror image than to itself, a mean two standard deviations away.
+Concept drift also changes labels while inputs stay, and is what a retrain is for. So two things are asked before labels
+are called wrong. Of the order: does the champion do worse than chance, *and* as well as when it was validated once the
+labels are turned round? (A world in which one effect turned gives the first without the second.) Of the level: did the
+mean move as far as a mistake moves it (a rate nearer to its mirror image than to itself, a mean two standard deviations
+away) while the champion's scores stayed?
 """
 
 from collections.abc import Callable
@@ -36,13 +39,17 @@ class LabelRows:
     training_time: Any
     champion_evaluation: "NDArray[Any] | None"
     champion_training: "NDArray[Any] | None"
+    relabelled_losses: "NDArray[np.float64] | None"
+    """The champion's row losses on the evaluation rows with the labels turned round (`relabelled`)."""
+    validated_loss: float | None
+    """The most that the champion's mean row loss was when it was validated: mean and two standard errors."""
     alpha: float
     block_hours: float
     seed: int
 
 
 def labels(rows: LabelRows) -> GateResult:
-    """FAIL when the labels look inverted to the champion, or their level moved as a mistake would while its scores stayed."""
+    """FAIL when the labels look inverted to the champion, or their level moved as a mistake would; see the module."""
     if rows.champion_evaluation is None:
         words = "no champion yet: nothing that knew the labels before can say whether they were turned round"
         return GateResult(gate="labels", verdict=Verdict.PASS, n=len(rows.evaluation), words=words)
@@ -57,7 +64,7 @@ def _result(verdict: Verdict, n: int, words: str, **numbers: Any) -> GateResult:
 
 
 def _polarity(rows: LabelRows) -> GateResult:
-    """Does the champion agree with the labels better than chance would? Significantly worse than chance is FAIL."""
+    """Does the champion agree with the labels at least by chance, or else not with the labels turned round either?"""
     import numpy as np
 
     told, truth = np.asarray(rows.champion_evaluation), np.asarray(rows.evaluation)
@@ -70,19 +77,37 @@ def _polarity(rows: LabelRows) -> GateResult:
     influence, chance, name = agreement[rows.task]
     values = influence(truth, told)
     if values is None:
-        return _result(Verdict.INCONCLUSIVE, n, f"the champion's {name} cannot be told: labels or scores of one value, or none")
+        return _result(
+            Verdict.INCONCLUSIVE, n, f"the champion's {name} cannot be told: labels or scores of one value, or none"
+        )
     found = block_mean_interval(
         values, rows.evaluation_time, block_hours=rows.block_hours, alpha=rows.alpha, seed=rows.seed
     )
     words = f"the champion's {name} on these labels: {found.mean:.3f} {_bounds(found)}, chance {chance:g}"
     if not found.enough:
         return _result(Verdict.INCONCLUSIVE, n, f"{words}; too few blocks to tell")
-    if found.high < chance:
-        return _result(Verdict.FAIL, n, f"labels look inverted or recoded: {words}", interval=(found.low, found.high))
-    # Stated the other way round, so that smaller is better as in every gate.
-    return _result(
-        Verdict.PASS, n, words, statistic=chance - found.high, threshold=0.0, interval=(found.low, found.high)
+    bounds = (found.low, found.high)
+    if found.high >= chance:
+        # Stated the other way round, so that smaller is better as in every gate.
+        return _result(Verdict.PASS, n, words, statistic=chance - found.high, threshold=0.0, interval=bounds)
+    turned, explained = _turned(rows)
+    if explained:
+        return _result(Verdict.FAIL, n, f"labels look inverted or recoded: {words}; {turned}", interval=bounds)
+    return _result(Verdict.PASS, n, f"{words}; {turned}: the world turned, not the labels", interval=bounds)
+
+
+def _turned(rows: LabelRows) -> tuple[str, bool]:
+    """Would turning the labels round explain everything? Then the champion does as well on those as when validated."""
+    import numpy as np
+
+    losses, known = rows.relabelled_losses, rows.validated_loss
+    if losses is None or known is None or not np.isfinite(losses).all():
+        return "the champion's validated loss is not known to say otherwise", True
+    found = block_mean_interval(
+        losses, rows.evaluation_time, block_hours=rows.block_hours, alpha=rows.alpha, seed=rows.seed
     )
+    words = f"with the labels turned round its loss is {found.mean:.4g} {_bounds(found)}, validated at most {known:.4g}"
+    return words, found.low <= known
 
 
 def _bounds(found: MeanInterval) -> str:
@@ -133,8 +158,32 @@ def excess_agreement(truth: "NDArray[Any]", told: "NDArray[Any]") -> "NDArray[np
     return np.asarray((truth == told).astype(np.float64) - chance)
 
 
+def relabelled(task: Task, truth: "NDArray[Any]", told: "NDArray[Any]") -> "NDArray[Any]":
+    """Return the labels turned round: 0 for 1, −y for y, or the renaming of classes that agrees best with `told`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relabelled("multiclass", np.array(["b", "b", "a"]), np.array(["a", "a", "b"])).tolist()
+    ['a', 'a', 'b']
+    """
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    if task == "binary":
+        return np.asarray(1 - truth)
+    if task == "regression":
+        return np.asarray(-truth)
+    truth, told = truth.astype(str), told.astype(str)
+    classes = np.array(sorted({*truth.tolist(), *told.tolist()}))
+    agree = np.array([[((truth == one) & (told == other)).sum() for other in classes] for one in classes])
+    before, after = linear_sum_assignment(-agree)
+    names = dict(zip(classes[before].tolist(), classes[after].tolist(), strict=True))
+    return np.array([names[one] for one in truth.tolist()])
+
+
 def _level(rows: LabelRows) -> GateResult:
-    """Did the labels' mean move far beyond what the training labels do by themselves, with the champion's scores still?"""
+    """Did the labels' mean move far beyond what training labels do by themselves, with the champion's scores still?"""
     import numpy as np
 
     n = len(rows.evaluation)
@@ -171,7 +220,7 @@ def _outside(now: "NDArray[np.float64]", before: "NDArray[np.float64]", rows: La
 
 
 def leakage(suspects: "list[tuple[str, float]] | None", features: "pd.DataFrame") -> GateResult:
-    """FAIL when a single feature all but gives the label away (I28): what knows the label is not known at prediction time."""
+    """FAIL when one feature all but gives the label away (I28): what knows the label is not known in time."""
     if suspects is None:
         return GateResult(gate="leakage", verdict=Verdict.INCONCLUSIVE, words="the single-feature probe did not run")
     words = f"none of {features.shape[1]} features gives the label away by itself"

@@ -13,7 +13,9 @@ CALLS = 200
 WARM_UP = 20
 
 
-def latency(predict_one: "Callable[[pd.DataFrame], object]", features: "pd.DataFrame", *, limit_ms: float) -> GateResult:
+def latency(
+    predict_one: "Callable[[pd.DataFrame], object]", features: "pd.DataFrame", *, limit_ms: float
+) -> GateResult:
     """Judge the 95th percentile of single-row prediction over 200 calls after a warm-up, in this process."""
     import time
 
@@ -43,12 +45,19 @@ def size(model_bytes: int | None, *, max_size_mb: float) -> GateResult:
     return GateResult(gate="size", verdict=verdict, statistic=megabytes, threshold=max_size_mb, words=words)
 
 
-def fingerprint(recorded: str | None, found: str | None) -> GateResult:
-    """Judge that the model, loaded again from its bytes, predicts on the probe set what the fitted one did."""
-    if not recorded or not found:
-        words = "no prediction fingerprint to compare: " + ("none recorded" if not recorded else "the model could not be probed")
-        return GateResult(gate="fingerprint", verdict=Verdict.INCONCLUSIVE, words=words)
-    if recorded != found:
-        words = f"loaded again the model predicts otherwise: {found[:12]} instead of {recorded[:12]}"
-        return GateResult(gate="fingerprint", verdict=Verdict.FAIL, words=words)
-    return GateResult(gate="fingerprint", verdict=Verdict.PASS, words=f"loaded again, same predictions ({found[:12]})")
+def fingerprint(recorded: str, fidelity: str | None, why_not: str = "") -> GateResult:
+    """Judge that the model, loaded again from its bytes, answers the probe set as the fitted one did.
+
+    Parameters
+    ----------
+    recorded
+        The fingerprint in the manifest.
+    fidelity
+        How `learning.versions.load_version` found it: "same", "within tolerance", or None when it refused.
+    """
+    if fidelity is None:
+        words = f"the model does not load as what was fitted: {why_not or 'no reason given'}"
+        return GateResult(gate="fingerprint", verdict=Verdict.FAIL, words=words[:2000])
+    return GateResult(
+        gate="fingerprint", verdict=Verdict.PASS, words=f"loaded again, {fidelity} answers ({recorded[:12]})"
+    )

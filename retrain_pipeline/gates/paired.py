@@ -81,12 +81,14 @@ def block_mean_interval(
     if not len(values):
         return MeanInterval(0.0, -np.inf, np.inf, np.inf, 0, 0, alpha)
     if not np.isfinite(values).all():
-        raise NotFinite(f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite: no mean is taken over them")
+        raise NotFinite(
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite: no mean is taken over them"
+        )
     cells, blocks = _cells(event_time, block_hours)
     mean = float(np.mean(values))
     if blocks < 2:
         return MeanInterval(mean, -np.inf, np.inf, np.inf, len(values), blocks, alpha)
-    sums, counts = np.bincount(cells, values), np.bincount(cells)
+    sums, counts = np.bincount(cells, values).astype(np.float64), np.bincount(cells)
     means = _resampled_means(sums, counts, draws=-(-len(sums) // _CELLS_PER_BLOCK), seed=seed, resamples=resamples)
     return _expanded(means, mean, len(values), blocks, alpha)
 
@@ -113,7 +115,11 @@ def _resampled_means(
     import numpy as np
 
     cells = len(sums)
-    wrapped = [np.concatenate([part, part[: _CELLS_PER_BLOCK - 1]]) for part in (sums, counts)] if cells > 1 else [sums, counts]
+    wrapped = (
+        [np.concatenate([part, part[: _CELLS_PER_BLOCK - 1]]) for part in (sums, counts)]
+        if cells > 1
+        else [sums, counts]
+    )
     window = np.ones(min(_CELLS_PER_BLOCK, cells))
     block_sums, block_counts = (np.convolve(part, window, mode="valid") for part in wrapped)
     rng = np.random.default_rng(seed)
@@ -148,7 +154,7 @@ def block_mean_band(
     import numpy as np
 
     cells, _ = _cells(event_time, block_hours)
-    sums, counts = np.bincount(cells, values), np.bincount(cells)
+    sums, counts = np.bincount(cells, values).astype(np.float64), np.bincount(cells)
     means = _resampled_means(sums, counts, draws=max(1, blocks), seed=seed, resamples=RESAMPLES)
     low, high = np.quantile(means, [alpha / 2, 1 - alpha / 2])
     return float(low), float(high)
@@ -163,5 +169,5 @@ def paired_interval(
     alpha: float,
     seed: int,
 ) -> MeanInterval:
-    """Return the interval of mean(candidate loss − champion loss) over the same rows; below 0 the candidate is better."""
+    """Return bounds of mean(candidate loss − champion loss) over the same rows; below 0 the candidate is better."""
     return block_mean_interval(candidate - champion, event_time, block_hours=block_hours, alpha=alpha, seed=seed)

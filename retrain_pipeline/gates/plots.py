@@ -60,7 +60,9 @@ def difference_plot(
     axes.axhline(0, color="black", linewidth=0.8)
     axes.axhline(interval.mean, color=_GREY, linestyle="--", label=f"mean {interval.mean:.4g}")
     if np.isfinite([interval.low, interval.high]).all():
-        axes.axhspan(interval.low, interval.high, color=_GREY, alpha=0.2, label=f"bounds, each at level {interval.alpha:g}")
+        axes.axhspan(
+            interval.low, interval.high, color=_GREY, alpha=0.2, label=f"bounds, each at level {interval.alpha:g}"
+        )
     axes.set(xlabel="event time (UTC)", ylabel="loss minus reference's\n(below 0: candidate better)")
     axes.legend(frameon=False)
     figure.autofmt_xdate()

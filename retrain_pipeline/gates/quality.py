@@ -2,8 +2,8 @@
 
 Losses are row losses, lower is better. "Not worse than the reference beyond a share m" is judged as one paired mean:
 mean(candidate) ≤ (1 + m)·mean(reference) is mean(candidate − (1 + m)·reference) ≤ 0, so the sampling error of the
-reference's own loss is in the bound. For `rmse` the row loss is a squared error: a share m of the root is (1 + m)² − 1 of
-the mean.
+reference's own loss is in the bound. For `rmse` the row loss is a squared error: a share m of the root is
+(1 + m)² − 1 of the mean.
 """
 
 from dataclasses import dataclass, replace
@@ -101,7 +101,9 @@ def quality(paired: Paired, mode: Mode, *, gate: str = "quality", reference: str
     if not found.enough:
         words = f"{found.blocks} blocks of {paired.block_hours:g} h hold rows, {MIN_BLOCKS} are needed for an interval"
         return GateResult(gate=gate, verdict=Verdict.INCONCLUSIVE, n=found.n, words=words)
-    words = f"mean {paired.metric} row loss minus the {reference}'s: {found.mean:.4g} [{found.low:.4g}, {found.high:.4g}]"
+    words = (
+        f"mean {paired.metric} row loss minus the {reference}'s: {found.mean:.4g} [{found.low:.4g}, {found.high:.4g}]"
+    )
     judged = found
     if mode == "non_inferiority":
         judged = paired.interval(paired.margin)
@@ -125,8 +127,10 @@ def baseline(dummy: Paired | None, linear: Paired | None) -> GateResult:
     if dummy is None or linear is None:
         missing = " and ".join(name for name, found in (("dummy", dummy), ("linear", linear)) if found is None)
         return GateResult(gate="baseline", verdict=Verdict.INCONCLUSIVE, words=f"no {missing} baseline to compare with")
-    results = [quality(dummy, "first", gate="baseline"),
-               quality(linear, "non_inferiority", gate="baseline", reference="linear model")]
+    results = [
+        quality(dummy, "first", gate="baseline"),
+        quality(linear, "non_inferiority", gate="baseline", reference="linear model"),
+    ]
     verdict = worst(result.verdict for result in results)
     telling = next(result for result in reversed(results) if result.verdict is verdict)
     words = "; ".join(result.words for result in results)
@@ -156,7 +160,9 @@ def success(
     if not len(losses):
         return GateResult(gate="success", verdict=Verdict.INCONCLUSIVE, n=0, words="no rows to measure on")
     if not np.isfinite(losses).all():
-        return GateResult(gate="success", verdict=Verdict.FAIL, n=len(losses), words="the candidate's loss is not finite")
+        return GateResult(
+            gate="success", verdict=Verdict.FAIL, n=len(losses), words="the candidate's loss is not finite"
+        )
     found = block_mean_interval(losses, event_time, block_hours=block_hours, alpha=alpha, seed=seed)
     value, low = metric_value(metric, found.mean), metric_value(metric, max(found.low, 0.0))
     threshold, against = at_most, "problem.success.at_most"
@@ -187,21 +193,19 @@ def slices(paired: Paired, values: "pd.DataFrame", declared: tuple[str, ...], *,
     stopped = cannot_compare("slices", paired, "reference")
     if stopped:
         return stopped
-    small, looked = [], []
+    parts = dict[str, "NDArray[np.bool_]"]()
     for column in declared:
         texts = values[column].astype("string").fillna("(missing)").to_numpy(dtype=object)
-        for value in sorted(set(texts)):
-            chosen = np.asarray(texts == value)
-            name = f"{column}={value}"
-            (looked if int(chosen.sum()) >= MIN_SLICE_ROWS else small).append((name, chosen))
-    return _judge_slices(paired, looked, [name for name, _ in small], slice_margin)
+        parts.update({f"{column}={value}": np.asarray(texts == value) for value in sorted(set(texts))})
+    looked = {name: chosen for name, chosen in parts.items() if int(chosen.sum()) >= MIN_SLICE_ROWS}
+    return _judge_slices(paired, looked, sorted(parts.keys() - looked.keys()), slice_margin)
 
 
 def _judge_slices(
-    paired: Paired, looked: "list[tuple[str, NDArray[np.bool_]]]", small: list[str], slice_margin: float
+    paired: Paired, looked: "dict[str, NDArray[np.bool_]]", small: list[str], slice_margin: float
 ) -> GateResult:
     found = []
-    for name, chosen in looked:
+    for name, chosen in looked.items():
         part = paired.rows(chosen, alpha=paired.alpha / len(looked))
         interval = part.interval(slice_margin)
         if interval.enough:

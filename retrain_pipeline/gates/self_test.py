@@ -1,7 +1,7 @@
-"""The gate judges two candidates whose answer is known. A gate that passes the bad one proves nothing about ours (G28)."""
+"""The gate judges candidates whose answer is known. A gate that passes a bad one proves nothing about ours (G28)."""
 
-from typing import TYPE_CHECKING
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from retrain_pipeline.gates.evidence import GateResult, Mode
 from retrain_pipeline.gates.quality import Paired, loss_margin, quality
@@ -25,8 +25,8 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
         The mode of the judgement.
 
     FAIL when a known-bad candidate passes: the shuffled predictions (where they are worse than what the margin allows,
-    as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a known-good
-    one does not pass: the rows cannot show even that.
+    as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a
+    known-good one does not pass: the rows cannot show even that.
     """
     bad = {"three times the reference's loss": _worse(paired.reference)}
     if shuffled is not None and len(shuffled) and shuffled.mean() > _worst_allowed(paired):
@@ -35,7 +35,9 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
     n = len(paired.candidate)
     if passed:
         words = f"the quality gate passes a known-bad candidate ({', '.join(passed)}): its verdicts mean nothing"
-        return GateResult(gate="self_test", verdict=Verdict.FAIL, statistic=float(len(passed)), threshold=0.0, n=n, words=words)
+        return GateResult(
+            gate="self_test", verdict=Verdict.FAIL, statistic=float(len(passed)), threshold=0.0, n=n, words=words
+        )
     if _verdict(paired, paired.candidate, _worse(paired.candidate), mode) is not Verdict.PASS:
         words = "the quality gate does not pass a known-good candidate (against a copy three times worse) on these rows"
         return GateResult(gate="self_test", verdict=Verdict.INCONCLUSIVE, n=n, words=words)
@@ -52,7 +54,5 @@ def _worst_allowed(paired: Paired) -> float:
     return float(paired.reference.mean()) * (1 + 2 * loss_margin(paired.metric, paired.margin))
 
 
-def _verdict(
-    paired: Paired, candidate: "NDArray[np.float64]", reference: "NDArray[np.float64]", mode: Mode
-) -> Verdict:
+def _verdict(paired: Paired, candidate: "NDArray[np.float64]", reference: "NDArray[np.float64]", mode: Mode) -> Verdict:
     return quality(replace(paired, candidate=candidate, reference=reference), mode).verdict

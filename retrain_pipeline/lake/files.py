@@ -123,7 +123,7 @@ def _sort(target: Path) -> None:
 def _parquet_options(schema: "pa.Schema") -> dict[str, Any]:
     import pyarrow as pa
 
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     return {
         "compression": "snappy",
         "use_dictionary": texts,

@@ -4,6 +4,7 @@ Nothing is opened here. A name is judged before its file is touched, and only re
 point anywhere, and opening a FIFO would wait for ever.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -33,6 +34,8 @@ class Entry:
     rule: str = ""
     reason: str = ""
     ignored: bool = False
+    declared: bool = False
+    """The declaration names this very path, so it may be a link."""
 
     @property
     def shown(self) -> str:
@@ -52,8 +55,8 @@ def locate(source: CsvSource | ParquetSource, root: Path) -> Path:
     path = root / source.path
     if not path.exists():
         raise SourceMissing(
-            f"data source {source.path!r} does not exist under {root}: put the file or folder there, or correct the path "
-            "in the declaration (data.source.path, or data.label.source.path)"
+            f"data source {source.path!r} does not exist under {root}: put the file or folder there, or correct "
+            "the path in the declaration (data.source.path, or data.label.source.path)"
         )
     return path
 
@@ -62,7 +65,7 @@ def look(path: Path, source: CsvSource | ParquetSource) -> list[Entry]:
     """Return the entries of a source: the file itself, or what is in the folder, oldest first; hidden ones left out."""
     if not path.is_dir():
         found = path.stat()
-        return [Entry(path, stamp_of(found), found.st_mtime)]
+        return [Entry(path, stamp_of(found), found.st_mtime, declared=True)]
     with os.scandir(path) as entries:
         visible = [entry for entry in entries if not entry.name.startswith(".") and not entry.name.endswith(_TEMPORARY)]
     folded = Counter(entry.name.casefold() for entry in visible)
@@ -103,8 +106,14 @@ def copy_file(entry: Entry, target: Path) -> str:
     SourceRefused
         When it is no regular file any more.
     """
-    follow = 0 if entry.rule == "" and not entry.path.is_symlink() else os.O_NOFOLLOW
-    descriptor = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | follow)
+    # O_NONBLOCK: should a pipe have taken the file's place, opening it must not wait for a writer.
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if entry.declared else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(entry.path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOENT, errno.ENXIO):
+            raise SourceUnsettled(f"{entry.shown} was replaced or removed while it was looked at") from error
+        raise
     with os.fdopen(descriptor, "rb") as file, target.open("wb") as copy:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise SourceRefused("not_a_regular_file", f"{entry.shown} is no regular file any more")
@@ -113,9 +122,16 @@ def copy_file(entry: Entry, target: Path) -> str:
             digest.update(block)
             copy.write(block)
         after = stamp_of(os.fstat(descriptor))
-    if after != entry.stamp or stamp_of(os.stat(entry.path)) != entry.stamp:
+    if after != entry.stamp or _stamp_now(entry) != entry.stamp:
         raise SourceUnsettled(f"{entry.shown} changed while it was copied: it is taken when nobody writes to it")
     return digest.hexdigest()
+
+
+def _stamp_now(entry: Entry) -> str:
+    try:
+        return stamp_of(os.stat(entry.path, follow_symlinks=entry.declared))
+    except FileNotFoundError:
+        return "gone"
 
 
 def period_in_name(name: str, calendar: Calendar) -> str:

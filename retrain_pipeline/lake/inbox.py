@@ -5,57 +5,27 @@ A single file is a snapshot: its newest content replaces what it held before. Fi
 the same key, the later one is a correction.
 """
 
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time as wall_clock
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake import folders
 from retrain_pipeline.lake.declared import CsvSource, ParquetSource, TimeColumn
+from retrain_pipeline.lake.deliveries import Delivery, deliveries, remember
 from retrain_pipeline.lake.errors import SourceRefused, SourceUnsettled
 from retrain_pipeline.lake.files import ROW, copy_rows
-from retrain_pipeline.lake.frames import EVENT_TIME, KNOWN_TIME
+from retrain_pipeline.lake.frames import EVENT_TIME
 from retrain_pipeline.lake.keep import Keep
 from retrain_pipeline.lake.tables import Lake
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 FileSource = CsvSource | ParquetSource
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One file as it was met.
-
-    `status` is taken, duplicate (the bytes were taken under another name), refused (a bad file, with `rule` and
-    `reason`) or ignored (no delivery at all). `period` is the one that its name carries, else, for what was not taken,
-    the one that was being read.
-    """
-
-    feed: str
-    name: str
-    stamp: str
-    parse: str
-    digest: str = ""
-    status: str = "taken"
-    rule: str = ""
-    reason: str = ""
-    period: str = ""
-    rows: int = 0
-    unreadable_times: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    sequence: int = -1
-
-    @property
-    def identity(self) -> tuple[str, str, str, str]:
-        """What makes this record one of its own."""
-        return self.feed, self.name, self.stamp, self.parse
 
 
 @dataclass(frozen=True)
@@ -77,7 +47,7 @@ class Inbox:
     source: FileSource
     time: TimeColumn
     root: Path
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = wall_clock
     _keep: Keep = field(init=False)
     _parse: str = field(init=False)
 
@@ -98,9 +68,10 @@ class Inbox:
             When a single file changes while it is copied.
         """
         path = folders.locate(self.source, self.root)
-        known = self._records()
+        known = deliveries(self.lake, self.model)
         seen = {record.identity for record in known}
-        notes, fresh = [], []
+        notes: list[str] = []
+        fresh: list[Delivery] = []
         entries = folders.look(path, self.source)
         for entry in entries:
             if (self.feed, entry.shown, entry.stamp, self._parse) in seen:
@@ -110,12 +81,13 @@ class Inbox:
                 continue
             try:
                 fresh.append(self._met(entry, period, [*known, *fresh]))
-            except (SourceUnsettled, FileNotFoundError) as error:
+            except SourceUnsettled as error:
                 if not path.is_dir():
                     raise
-                notes.append(f"{entry.shown}: {error}")
-        fresh += self._read_again([*known, *fresh])
-        records = self._remember(fresh) if fresh else known
+                notes.append(str(error))
+        if path.is_dir():
+            fresh += self._read_again([*known, *fresh])
+        records = remember(self.lake, self.model, fresh, datetime.fromtimestamp(self.clock(), UTC)) if fresh else known
         current = None if path.is_dir() else {(entry.shown, entry.stamp) for entry in entries}
         return self._current(records, current, period, notes)
 
@@ -149,56 +121,45 @@ class Inbox:
     def _met(self, entry: folders.Entry, period: str, known: list[Delivery]) -> Delivery:
         """Take one file, or say why not."""
         named = folders.period_in_name(entry.path.name, self.time.calendar())
-        base = {"feed": self.feed, "name": entry.shown, "stamp": entry.stamp, "parse": self._parse}
-        failed = {**base, "period": named or period}
+        met = Delivery(self.feed, entry.shown, entry.stamp, self._parse, period=named)
+        failed = replace(met, period=named or period, status="refused")
         if entry.rule:
             status = "ignored" if entry.ignored else "refused"
-            return Delivery(**failed, status=status, rule=entry.rule, reason=entry.reason)
+            return replace(failed, status=status, rule=entry.rule, reason=entry.reason)
         digest = ""
         with self._keep.staging() as folder:
             try:
                 digest = folders.copy_file(entry, folder / "original")
                 twin = next((one for one in known if self._same(one, digest)), None)
                 if twin is not None:
-                    return Delivery(
-                        **base, period=named, digest=digest, status="duplicate", reason=f"same bytes as {twin.name}"
-                    )
-                return self._taken(folder, digest, base, named)
+                    return replace(met, digest=digest, status="duplicate", reason=f"same bytes as {twin.name}")
+                return self._taken(folder, replace(met, digest=digest))
             except SourceRefused as error:
-                return Delivery(**failed, digest=digest, status="refused", rule=error.rule, reason=str(error)[:500])
+                return replace(failed, digest=digest, rule=error.rule, reason=str(error)[:500])
             finally:
                 if digest and (folder / "original").exists():
                     self._keep.put(folder / "original", f"{digest}/original")
 
-    def _taken(self, folder: Path, digest: str, base: dict[str, str], named: str) -> Delivery:
+    def _taken(self, folder: Path, met: Delivery) -> Delivery:
         rows = copy_rows(folder / "original", self.source, self.time, folder / "rows")
-        self._keep.put(folder / "rows", self._rows_name(digest))
-        return Delivery(
-            **base, period=named, digest=digest, rows=rows.rows, unreadable_times=rows.unreadable_times,
-            first=rows.first, last=rows.last,
-        )  # fmt: skip
+        self._keep.put(folder / "rows", self._rows_name(met.digest))
+        return replace(met, rows=rows.rows, unreadable_times=rows.unreadable_times, first=rows.first, last=rows.last)
 
     def _read_again(self, known: list[Delivery]) -> list[Delivery]:
         """Read kept originals again that were taken under another declaration and are gone from the source."""
         have = {record.digest for record in known if record.parse == self._parse}
-        again = []
+        again: list[Delivery] = []
         for old in known:
             if old.feed != self.feed or old.status != "taken" or old.digest in have:
                 continue
             have.add(old.digest)
-            base = {"feed": self.feed, "name": old.name, "stamp": old.stamp, "parse": self._parse}
+            met = Delivery(self.feed, old.name, old.stamp, self._parse, old.digest, period=old.period)
             with self._keep.staging() as folder:
                 try:
                     self._keep.fetch(f"{old.digest}/original", folder / "original")
-                    again.append(self._taken(folder, old.digest, base, old.period))
+                    again.append(self._taken(folder, met))
                 except SourceRefused as error:
-                    refused = {
-                        "digest": old.digest,
-                        "status": "refused",
-                        "rule": error.rule,
-                        "reason": str(error)[:500],
-                    }
-                    again.append(Delivery(**base, **refused, period=old.period))
+                    again.append(replace(met, status="refused", rule=error.rule, reason=str(error)[:500]))
         return again
 
     def _current(
@@ -221,54 +182,6 @@ class Inbox:
 
     def _rows_name(self, digest: str) -> str:
         return f"{digest}/rows-{self._parse}.parquet"
-
-    def _records(self) -> list[Delivery]:
-        return deliveries(self.lake, self.model)
-
-    def _remember(self, fresh: list[Delivery]) -> list[Delivery]:
-        """Add records to the log of this month, numbered after all earlier ones; return the whole log."""
-        now = datetime.fromtimestamp(self.clock(), UTC)
-
-        def add(present: "pd.DataFrame") -> "pd.DataFrame":
-            import pandas as pd
-
-            known = self._records()
-            seen = {record.identity for record in known}
-            rows = [record for record in fresh if record.identity not in seen]
-            numbered = [_row(record, len(known) + index, now) for index, record in enumerate(rows)]
-            return _typed(
-                pd.concat([present, _typed(pd.DataFrame(numbered))]) if len(present) else pd.DataFrame(numbered)
-            )
-
-        self.lake.update_partition(self.model, "deliveries", now.strftime("%Y-%m"), add)
-        return self._records()
-
-
-def deliveries(lake: Lake, model: str) -> list[Delivery]:
-    """Return every file that was met, in the order of meeting."""
-    frame = lake.read(model, "deliveries")
-    if not len(frame):
-        return []
-    frame = frame.drop(columns=[EVENT_TIME, KNOWN_TIME, "_period"]).sort_values("sequence")
-    records: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
-    return [
-        Delivery(**{**record, "first": _moment(record["first"]), "last": _moment(record["last"])}) for record in records
-    ]
-
-
-def _moment(value: Any) -> datetime | None:
-    import pandas as pd
-
-    return None if pd.isna(value) else value.to_pydatetime()
-
-
-def _row(record: Delivery, sequence: int, now: datetime) -> dict[str, Any]:
-    return {**vars(record), "sequence": sequence, EVENT_TIME: record.first or now, KNOWN_TIME: now}
-
-
-def _typed(frame: "pd.DataFrame") -> "pd.DataFrame":
-    times = dict.fromkeys(("first", "last", EVENT_TIME, KNOWN_TIME), "datetime64[us, UTC]")
-    return frame.astype(times)
 
 
 def _groups_between(metadata: Any, start: datetime, end: datetime) -> list[int]:

@@ -1,9 +1,8 @@
 """Do the frozen features come from the code that will serve? Else training and serving would see different values."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.lake.ingest import Check
+from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.lake.tables import Lake
 from retrain_pipeline.learning.features import build_features, differing_columns, feature_columns
 from retrain_pipeline.learning.team_code import FeatureCode
@@ -16,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def features_agree(lake: Lake, code: FeatureCode, spec: ModelSpec, ts: TrainingSet, frames: "Frames") -> Check:
-    """Return the check `feature_agreement`: the newest evaluation period computed anew from `raw`, against what is frozen.
+    """Return the check `feature_agreement`: the newest evaluation period computed anew from `raw`, against the frozen.
 
-    A column that only the frozen rows have is fine when it is empty there (older code made it once); any other
+    A column that only the training rows have is fine when it is empty there (older code made it once); any other
     difference is FAIL. INCONCLUSIVE when raw does not have the rows.
     """
-    calendar, as_of = spec.data.time.calendar(), datetime.fromisoformat(ts.as_of)
+    calendar = spec.data.time.calendar()
     start, end = calendar.bounds(ts.periods[-1])
     periods = calendar.keys_between(calendar.shift(start, -spec.features.history_periods), end)
-    raw = lake.read(spec.name, "raw", periods=periods, known_by=as_of)
+    raw = lake.read(spec.name, "raw", periods=periods)
     identity = [*ts.key, "_event_time"]
     frozen = frames.eval_keys.join(frames.eval_x)
     frozen = frozen[frozen["_event_time"] >= start]
@@ -34,7 +33,7 @@ def features_agree(lake: Lake, code: FeatureCode, spec: ModelSpec, ts: TrainingS
     names = feature_columns(spec, fresh)
     absent = [name for name in names if name not in frozen]
     ours = frozen.merge(fresh, on=identity, how="inner", suffixes=("", "\0fresh"))
-    extra = [name for name in frames.eval_x.columns if name not in names and frozen[name].notna().any()]
+    extra = [name for name in frames.train_x.columns if name not in names and frames.train_x[name].notna().any()]
     theirs = ours[[f"{name}\0fresh" for name in names if name not in absent]].set_axis(
         [name for name in names if name not in absent], axis=1
     )

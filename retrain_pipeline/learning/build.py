@@ -1,9 +1,11 @@
 """Build a candidate: from a frozen training set to a registered version."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.learning.agreement import features_agree
 from retrain_pipeline.learning.environment import code_revision, environment
 from retrain_pipeline.learning.errors import FeatureContractBroken
@@ -13,8 +15,7 @@ from retrain_pipeline.learning.manifest import Columns, Probe, TriggerRef, Valid
 from retrain_pipeline.learning.persistence import dump_model
 from retrain_pipeline.learning.team_code import FeatureCode, load_features
 from retrain_pipeline.learning.training_set import TrainingSet, read_training_set
-from retrain_pipeline.learning.versions import register
-from retrain_pipeline.lake.ingest import Check
+from retrain_pipeline.learning.versions import load_version, register
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
@@ -22,16 +23,18 @@ from retrain_pipeline.verdicts import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["build_candidate", "load_version"]
+
 
 def build_candidate(
     stores: Stores,
     declaration: Declaration,
     training_set: TrainingSet,
     *,
-    trigger: TriggerRef,
-    parent: str | None,
+    trigger: TriggerRef | Mapping[str, Any],
     run_id: str | None,
     actor: str,
+    parent: str | None = None,
     progress: Progress | None = None,
 ) -> VersionManifest:
     """Fit the declared candidates on the frozen rows and register the best as a version.
@@ -43,9 +46,9 @@ def build_candidate(
     Parameters
     ----------
     trigger
-        What asked for it.
+        What asked for it: kind, id and attempt.
     parent
-        Version of the champion it is to replace, or None.
+        Version that it is to replace; default the present champion, if there is one.
     progress
         As `fit_candidates`.
 
@@ -70,8 +73,19 @@ def build_candidate(
         raise FeatureContractBroken(agreement.words)
     result = fit_candidates(spec, frames, progress=progress)
     stored = _store(stores, result, frames.train_x)
-    manifest = _manifest(stores, declaration, training_set, code, agreement, result, stored, trigger, parent, run_id)
+    asked = {
+        "trigger": TriggerRef.model_validate(trigger),
+        "run_id": run_id,
+        "parent": parent or _champion(stores, spec.name),
+    }
+    manifest = _manifest(stores, declaration, training_set, code, result, {**stored, **asked}, agreement)
     return register(stores, manifest, actor=actor)
+
+
+def _champion(stores: Stores, model: str) -> str | None:
+    row = stores.ledger.deployment(model)
+    champion = None if row is None else row.state.get("champion")
+    return champion if isinstance(champion, str) else None
 
 
 def _store(stores: Stores, result: FitResult, train_x: "pd.DataFrame") -> dict[str, Any]:
@@ -94,12 +108,9 @@ def _manifest(
     declaration: Declaration,
     training_set: TrainingSet,
     code: FeatureCode,
-    agreement: Check,
     result: FitResult,
-    stored: dict[str, Any],
-    trigger: TriggerRef,
-    parent: str | None,
-    run_id: str | None,
+    known: dict[str, Any],
+    agreement: Check,
 ) -> VersionManifest:
     spec, best, plan = declaration.spec, result.best, result.plan
     revision, patch = code_revision(declaration.folder)
@@ -114,13 +125,12 @@ def _manifest(
         candidate=best.name,
         params=best.params,
         seed=spec.training.seed,
-        fingerprint=stored["prediction_fingerprint"],
-        parent=parent,
+        fingerprint=known["prediction_fingerprint"],
+        parent=known["parent"],
     )
     return VersionManifest(
         model=spec.name,
         version=version,
-        parent=parent,
         as_of=training_set.as_of,
         task=training_set.task,
         training_set=training_set.to_json(),
@@ -141,10 +151,8 @@ def _manifest(
             rows=len(result.split.validation),
         ),
         search_complete=result.complete,
-        trigger=trigger,
-        run_id=run_id,
         created_at=datetime.now(UTC),
-        **stored,
+        **known,
     )
 
 

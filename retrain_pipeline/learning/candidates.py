@@ -20,7 +20,7 @@ MAX_CATEGORIES = 64
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """What the preprocessing does with each feature. `dropped` names the rule: ``all missing`` or ``constant`` (I22)."""
+    """What the preprocessing does with each feature. `dropped` names the rule: ``all missing``, ``constant`` (I22)."""
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]

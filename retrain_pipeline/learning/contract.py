@@ -39,7 +39,7 @@ def checked_features(spec: ModelSpec, given: "pd.DataFrame", result: Any) -> "pd
             spec,
             None,
             f"{len(result)} rows for {len(given)}, or another index",
-            "keep one row per given row, with the index of the given frame (no sort_values, merge or dropna at the end)",
+            "keep one row per given row, with the index of the given frame: no merge or dropna at the end",
         )
     _check_names(spec, result)
     return pd.DataFrame({name: _spelled(spec, name, result[name]) for name in result.columns}, index=given.index)
@@ -71,7 +71,9 @@ def _spelled(spec: ModelSpec, name: str, column: "pd.Series[Any]") -> "pd.Series
         # would be two columns to a table.
         values = column.astype("float64")
         if types.is_integer_dtype(dtype) and values.abs().max() > 2**53:
-            raise _broken(spec, name, f"{column.abs().max()} is beyond 2**53", "an id is no number: cast it to a string")
+            raise _broken(
+                spec, name, f"{column.abs().max()} is beyond 2**53", "an id is no number: cast it to a string"
+            )
         endless = np.isinf(values.to_numpy())
         if endless.any():
             where = f"{int(endless.sum())} infinite values, the first in row {column.index[int(endless.argmax())]}"

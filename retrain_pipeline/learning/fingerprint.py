@@ -21,7 +21,9 @@ def probe_set(features: "pd.DataFrame") -> "pd.DataFrame":
     """Return at most 256 rows, evenly spread over the given ones: the same for the same rows in the same order."""
     import numpy as np
 
-    at = np.unique(np.linspace(0, max(len(features) - 1, 0), PROBE_ROWS).round().astype(int)) if len(features) else []
+    if not len(features):
+        return features
+    at = np.unique(np.linspace(0, len(features) - 1, PROBE_ROWS).round().astype(int))
     return features.iloc[at].reset_index(drop=True)
 
 

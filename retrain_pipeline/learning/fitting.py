@@ -118,16 +118,17 @@ def drawn_settings(candidate: Candidate, max_trials: int, seed: int) -> list[dic
 
 
 def refit(
-    spec: ModelSpec, candidate: Candidate, params: Mapping[str, Any], frames: Frames, seed: int, plan: ColumnPlan | None = None
+    spec: ModelSpec,
+    candidate: Candidate,
+    params: Mapping[str, Any],
+    frames: Frames,
+    seed: int,
 ) -> Any:
     """Return one setting fitted on all training rows, on `training.threads` threads."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(spec.training.threads):
-        pipeline = build_pipeline(
-            candidate, params, frames.train_x, frames.task, seed, threads=spec.training.threads, plan=plan
-        )
-        return pipeline.fit(_given(frames.train_x, plan or plan_columns(frames.train_x)), frames.train_y)
+        return _Bench(spec, frames, seed).fitted(candidate, params, None)
 
 
 class _Bench:
@@ -266,7 +267,7 @@ def _converged(fit: Callable[[], Any]) -> Any:
         return fit()
 
 
-class _FitFailed(Exception):  # noqa: N818 - an outcome inside this module, not an error of the project
+class _FitFailed(Exception):
     """A fit that came to nothing, and why."""
 
 

@@ -1,7 +1,7 @@
 """A frozen training set on record: its description as an artifact, named by one ledger entry."""
 
-from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.learning.training_set import TrainingSet
+from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.stores import Stores
 
 

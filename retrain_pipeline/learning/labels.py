@@ -44,17 +44,21 @@ def encode_labels(labels: "pd.Series[Any]", task: Task) -> "np.ndarray[Any, Any]
     import numpy as np
 
     if labels.isna().any():
-        raise LabelsRefused(f"{int(labels.isna().sum())} labels are missing: ingest quarantines them (rule label_missing)")
+        raise LabelsRefused(
+            f"{int(labels.isna().sum())} labels are missing: ingest quarantines them (rule label_missing)"
+        )
     if task == "regression":
         return _numbers(labels)
-    texts = labels.map(_text)
+    texts = labels.map(_text).astype(object)
     if task == "multiclass":
         return texts.to_numpy(dtype=str)
     lowered = texts.str.lower()
     strange = ~lowered.isin(_POSITIVE | _NEGATIVE)
     if strange.any():
         found = sorted(set(texts[strange].head(1000)))[:5]
-        raise LabelsRefused(f"binary labels are 0 and 1 (or false and true), found {found}: recode them, or use multiclass")
+        raise LabelsRefused(
+            f"binary labels are 0 and 1 (or false and true), found {found}: recode them, or use multiclass"
+        )
     return lowered.isin(_POSITIVE).to_numpy().astype(np.int64)
 
 

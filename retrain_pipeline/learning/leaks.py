@@ -3,8 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.lake.declared import Task
-from retrain_pipeline.lake.ingest import Check
 from retrain_pipeline.lake.tables import Lake
 from retrain_pipeline.learning.errors import TooFewToProbe
 from retrain_pipeline.learning.labels import encode_labels, join_labels
@@ -57,7 +57,7 @@ def knows_the_label(features: "pd.DataFrame", labels: "pd.Series[Any]", task: Ta
 
 
 def label_leak_check(lake: Lake, spec: ModelSpec, period: str, frame: "pd.DataFrame", names: list[str]) -> Check:
-    """Return the check `label_leak`: the new features, and those of the periods before, against the labels known by now.
+    """Return the check `label_leak`: the new features, and those of the periods before, against all known labels.
 
     This looks for a leak and trains nothing, so it may use every label there is, whatever its known time.
     """
@@ -83,7 +83,9 @@ def label_leak_check(lake: Lake, spec: ModelSpec, period: str, frame: "pd.DataFr
         told = ", ".join(f"{name} ({score:.4f})" for name, score in guilty)
         words = f"{told}: one feature alone gives the label away; drop it, or declare when it is really known"
         return Check("label_leak", Verdict.FAIL, words, {"rows": len(rows), "columns": told})
-    return Check("label_leak", Verdict.PASS, f"no feature alone gives the label away in {len(rows)} rows", {"rows": len(rows)})
+    return Check(
+        "label_leak", Verdict.PASS, f"no feature alone gives the label away in {len(rows)} rows", {"rows": len(rows)}
+    )
 
 
 def _check_enough(y: "np.ndarray[Any, Any]", task: Task) -> None:
@@ -96,7 +98,9 @@ def _check_enough(y: "np.ndarray[Any, Any]", task: Task) -> None:
         raise TooFewToProbe("the labels have one value only: nothing can give it away")
     if task != "regression" and counts.min() < MIN_PER_CLASS:
         rarest = classes[counts.argmin()]
-        raise TooFewToProbe(f"class {rarest!s:.60} has {counts.min()} rows: a leak is looked for from {MIN_PER_CLASS} on")
+        raise TooFewToProbe(
+            f"class {rarest!s:.60} has {counts.min()} rows: a leak is looked for from {MIN_PER_CLASS} on"
+        )
 
 
 def _score(column: "pd.Series[Any]", y: "np.ndarray[Any, Any]", task: Task) -> float:

@@ -44,16 +44,16 @@ def row_losses(
         raise LossNotComputable(f"{len(truth)} labels for {len(predictions)} predictions: join them first")
     if task == "regression":
         difference = predictions["prediction"].to_numpy(dtype=np.float64) - truth.astype(np.float64)
-        return np.abs(difference) if metric == "mae" else np.square(difference)
+        return np.asarray(np.abs(difference) if metric == "mae" else np.square(difference), dtype=np.float64)
     if metric == "error":
-        return (predictions["prediction"].to_numpy() != truth).astype(np.float64)
+        return np.asarray(predictions["prediction"].to_numpy() != truth, dtype=np.float64)
     if task == "binary":
         chance = predictions["score"].to_numpy(dtype=np.float64)
         if np.isnan(chance).all() and len(chance):
             raise LossNotComputable(f"{metric} needs probabilities: use an estimator with predict_proba")
         if metric == "brier":
-            return np.square(chance - truth)
-        return -np.log(np.clip(np.where(truth == 1, chance, 1.0 - chance), CLIP, 1.0))
+            return np.asarray(np.square(chance - truth), dtype=np.float64)
+        return np.asarray(-np.log(np.clip(np.where(truth == 1, chance, 1.0 - chance), CLIP, 1.0)), dtype=np.float64)
     return _multiclass(metric, truth, predictions)
 
 

@@ -49,7 +49,7 @@ class Columns(Strict):
 
 
 class VersionManifest(Strict):
-    """One version of a model. `model_artifact`, `leaderboard` and the other digests are addresses in the artifact store."""
+    """One version of a model. `model_artifact`, `leaderboard` and other digests are addresses in the artifact store."""
 
     schema_version: Literal[1] = 1
     model: str
@@ -87,6 +87,11 @@ class VersionManifest(Strict):
     def frozen(self) -> TrainingSet:
         """The training set."""
         return TrainingSet.from_json(self.training_set)
+
+    @property
+    def validation_loss(self) -> float:
+        """The winner's metric on the validation rows."""
+        return self.validation.loss
 
     @property
     def inputs_digest(self) -> str:

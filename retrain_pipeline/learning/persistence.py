@@ -9,8 +9,8 @@ from retrain_pipeline.learning.errors import ModelDamaged, UntrustedModel
 TRUSTED: tuple[str, ...] = (
     # A description of memory layout, rebuilt by skops from an empty array (np.load without pickle): holds no code.
     "numpy.dtype",
-    # Fitted decision trees: arrays of nodes and values. Their __setstate__ copies arrays after checking dtype and shape;
-    # that the nodes point inside the tree is checked by `learning.soundness` after loading.
+    # Fitted decision trees: arrays of nodes and values. Their __setstate__ copies arrays after checking dtype and
+    # shape; that the nodes point inside the tree is checked by `learning.soundness` after loading.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     # Neighbour trees: arrays again, and the distance they were built with, which has no state but numbers.

@@ -17,8 +17,9 @@ from retrain_pipeline.stores import Stores
 
 @dataclass(frozen=True)
 class Reproduction:
-    """`same` says whether the refit answers the probe set as the version does; `differences` names what differs, by layer.
+    """`same` says whether the refit answers the probe set as the version does.
 
+    `differences` names what differs now, by layer, whether or not the answers do.
     Layers: ``data``, ``declaration``, ``features``, ``code``, ``environment``, ``answers``.
     """
 
@@ -66,7 +67,9 @@ def _surroundings(declaration: Declaration, manifest: VersionManifest) -> list[s
 
 def _moved(then: Environment, now: Environment) -> list[str]:
     before, after = then.model_dump(exclude={"packages"}), now.model_dump(exclude={"packages"})
-    told = [f"environment: {name} {before[name]} then, {after[name]} now" for name in before if before[name] != after[name]]
+    told = [
+        f"environment: {name} {before[name]} then, {after[name]} now" for name in before if before[name] != after[name]
+    ]
     for name in sorted(then.packages.keys() | now.packages.keys()):
         old, new = then.packages.get(name, "absent"), now.packages.get(name, "absent")
         if old != new:

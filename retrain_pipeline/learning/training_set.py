@@ -97,7 +97,15 @@ def freeze_training_set(stores: Stores, spec: ModelSpec, as_of: datetime) -> Tra
     frames, share = _frames(lake, features, labels, spec.data.key, spec.data.label.task, evaluation_from, as_of)
     _check_learnable(spec, frames)
     assert_disjoint(frames)
-    return _frozen(stores, spec, as_of, features, labels, window, evaluation_from, frames, share)
+    content = {
+        "as_of": as_of.isoformat(),
+        "features": features,
+        "labels": labels,
+        "periods": tuple(window),
+        "evaluation_from": evaluation_from.isoformat(),
+        "label_stats": _label_stats(frames, share),
+    }
+    return _frozen(stores, spec, content, frames)
 
 
 def read_training_set(stores: Stores, ts: TrainingSet) -> Frames:
@@ -195,49 +203,36 @@ def _check_learnable(spec: ModelSpec, frames: Frames) -> None:
         raise NothingToLearn(spec.name, f"aborted: {kind}")
 
 
-def _frozen(
-    stores: Stores,
-    spec: ModelSpec,
-    as_of: datetime,
-    features: Snapshot,
-    labels: Snapshot,
-    window: list[str],
-    evaluation_from: datetime,
-    frames: Frames,
-    share: dict[str, float],
-) -> TrainingSet:
-    train, evaluation = (_bytes(identities(keys)) for keys in (frames.train_keys, frames.eval_keys))
-    train_digest, evaluation_digest = stores.artifacts.put(train), stores.artifacts.put(evaluation)
+def _frozen(stores: Stores, spec: ModelSpec, content: dict[str, Any], frames: Frames) -> TrainingSet:
+    """Store the row digests and return the training set; `content` is its snapshots, window, times and statistics."""
+    train, evaluation = (stores.artifacts.put(_bytes(identities(k))) for k in (frames.train_keys, frames.eval_keys))
     # Content only: the number of a table version moves with every unrelated write, the rows do not.
-    content = {
-        "model": spec.name,
-        "as_of": as_of.isoformat(),
-        "features": features.digest,
-        "labels": labels.digest,
-        "periods": window,
-        "evaluation_from": evaluation_from.isoformat(),
-        "train": train_digest,
-        "evaluation": evaluation_digest,
-    }
+    digest = digest_of(
+        {
+            "model": spec.name,
+            "as_of": content["as_of"],
+            "features": content["features"].digest,
+            "labels": content["labels"].digest,
+            "periods": list(content["periods"]),
+            "evaluation_from": content["evaluation_from"],
+            "train": train,
+            "evaluation": evaluation,
+        }
+    )
     times = frames.train_keys["_event_time"]
     return TrainingSet(
         model=spec.name,
         task=frames.task,
         key=tuple(spec.data.key),
-        as_of=as_of.isoformat(),
-        features=features,
-        labels=labels,
-        periods=tuple(window),
         train_rows=len(frames.train_y),
         evaluation_rows=len(frames.eval_y),
         train_from=times.min().isoformat(),
         train_until=times.max().isoformat(),
-        evaluation_from=evaluation_from.isoformat(),
         evaluation_until=frames.eval_keys["_event_time"].max().isoformat(),
-        row_digests_artifact=train_digest,
-        evaluation_row_digests_artifact=evaluation_digest,
-        digest=digest_of(content),
-        label_stats=_label_stats(frames, share),
+        row_digests_artifact=train,
+        evaluation_row_digests_artifact=evaluation,
+        digest=digest,
+        **content,
     )
 
 

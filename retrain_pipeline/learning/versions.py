@@ -30,7 +30,7 @@ REGISTERED = "candidate_registered"
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """A version that may predict: its manifest and its fitted pipeline. `fidelity` says how its fingerprint compared."""
+    """A version that may predict. `fidelity` says how its fingerprint compared: ``same`` or ``within tolerance``."""
 
     manifest: VersionManifest
     pipeline: Any

@@ -154,7 +154,8 @@ class Connections:
 
         url = self._postgres_url()
         arguments = {} if "connect_timeout" in url.query else {"connect_timeout": 5}
-        return create_engine(url, connect_args=arguments, hide_parameters=True)
+        # No limit of our own on connections: the server has one, and its refusal is waited out.
+        return create_engine(url, connect_args=arguments, hide_parameters=True, max_overflow=-1)
 
     def _postgres_url(self) -> "URL":
         from sqlalchemy import make_url

@@ -177,3 +177,23 @@ def as_entry(row: Mapping[Any, Any]) -> Entry:
     except (NotCanonical, AttributeError):  # a number or bytes where a text was
         pass
     raise LedgerDamaged(f"entry {row['seq']} was edited; run verify, and restore the ledger from a backup")
+
+
+def deployment_made_by(seq: int, epoch: int | None, model: str | None, payload: Any) -> DeploymentRow | None:
+    """Return the deployment that an entry made, if it made one.
+
+    Raises
+    ------
+    LedgerDamaged
+        When the payload is none that this project writes.
+    """
+    try:
+        change = payload.get(DEPLOYMENT)
+        if change is None:
+            return None
+        made = DeploymentRow(str(model), change["epoch"], change["state"], change["state_sha256"], seq)
+    except (AttributeError, TypeError, KeyError) as error:
+        raise LedgerDamaged(f"entry {seq} was forged: its payload is none that this project writes") from error
+    if made.epoch != epoch or not isinstance(epoch, int):
+        raise LedgerDamaged(f"entry {seq} was forged: it is of epoch {epoch} and makes epoch {made.epoch}")
+    return made

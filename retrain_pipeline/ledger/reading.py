@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.canonical import sha256
-from retrain_pipeline.ledger.entries import DeploymentRow, Entry, Head, as_entry, read_json
-from retrain_pipeline.ledger.errors import LedgerDamaged
+from retrain_pipeline.ledger.entries import DeploymentRow, Entry, Head, as_entry, deployment_made_by, write_json
+from retrain_pipeline.ledger.errors import EntryRefused, LedgerDamaged
 from retrain_pipeline.ledger.schema import tables
 
 if TYPE_CHECKING:
@@ -52,29 +52,41 @@ def read_latest_by_model(conn: "Connection", action: str) -> dict[str, Entry]:
 
 
 def read_deployments(conn: "Connection", model: str | None) -> list[DeploymentRow]:
-    """Return the deployment of one model, or of all, by name."""
-    from sqlalchemy import select
-
-    deployment = tables().deployment
-    query = select(deployment)
-    if model is not None:
-        query = query.where(deployment.c.model == model)
-    return [as_deployment(row) for row in sorted(conn.execute(query).mappings(), key=lambda row: str(row["model"]))]
-
-
-def as_deployment(row: "RowMapping") -> DeploymentRow:
-    """Return the deployment that a row holds.
+    """Return the deployment of one model, or of all, by name, each compared with the entry that made it.
 
     Raises
     ------
     LedgerDamaged
-        When the state is not the one whose digest stands beside it.
+        When a row is not what its entry says: nobody serves an edited deployment.
     """
-    if sha256(row["state"].encode()) != row["state_digest"]:
-        raise LedgerDamaged(
-            f"deployment of {row['model']}: the state does not have its digest; run verify, then restore"
-        )
-    return DeploymentRow(**{**row, "state": read_json(row["state"])})
+    from sqlalchemy import select, true
+
+    entry, deployment = tables().entry, tables().deployment
+    wanted = true() if model is None else deployment.c.model == model
+    rows = conn.execute(select(deployment).where(wanted)).mappings()
+    rows_by_name = sorted(rows, key=lambda row: str(row["model"]))  # a database sorts as its locale likes
+    makers = select(entry).where(entry.c.seq.in_(select(deployment.c.changed_by_seq).where(wanted)))
+    made_by = {row["seq"]: as_entry(row) for row in conn.execute(makers).mappings()}
+    return [_checked(row, made_by.get(row["changed_by_seq"])) for row in rows_by_name]
+
+
+def says_the_same(row: "RowMapping", said: DeploymentRow) -> bool:
+    """Return whether a deployment row is the one that its entry made, its state hashed again."""
+    try:
+        state = write_json(said.state, "state")
+    except EntryRefused:
+        return False
+    made = (said.model, said.epoch, state, said.state_digest, said.changed_by_seq)
+    stored = (row["model"], row["epoch"], row["state"], row["state_digest"], row["changed_by_seq"])
+    return stored == made and sha256(state.encode()) == said.state_digest
+
+
+def _checked(row: "RowMapping", entry: Entry | None) -> DeploymentRow:
+    said = deployment_made_by(entry.seq, entry.epoch, entry.model, entry.payload) if entry else None
+    if said is None or not says_the_same(row, said):
+        words = f"deployment of {row['model']}: its row is not what entry {row['changed_by_seq']} made"
+        raise LedgerDamaged(f"{words}; run verify, then restore_deployments")
+    return said
 
 
 def read_head(conn: "Connection") -> Head:

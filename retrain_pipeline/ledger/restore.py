@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.ledger.entries import DeploymentRow, write_json
 from retrain_pipeline.ledger.errors import LedgerDamaged
-from retrain_pipeline.ledger.reading import read_head
+from retrain_pipeline.ledger.reading import read_head, says_the_same
 from retrain_pipeline.ledger.schema import tables
-from retrain_pipeline.ledger.verify import says_the_same, walk_entries
+from retrain_pipeline.ledger.verify import walk_entries
 from retrain_pipeline.ledger.writing import put_deployment
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ def restore_rows(conn: "Connection") -> list[str]:
 
     walk = walk_entries(conn)
     if walk.problems or walk.last != read_head(conn):
-        raise LedgerDamaged(
-            f"the chain is broken ({(walk.problems or ['its end is missing'])[0]}); restore it from a backup"
-        )
+        first = (walk.problems or ["its end is missing"])[0]
+        raise LedgerDamaged(f"the chain is broken ({first}); restore it from a backup")
     deployment = tables().deployment
     stored = {row["model"]: row for row in conn.execute(select(deployment)).mappings()}
     wrong = [m for m, said in walk.deployments.items() if m not in stored or not says_the_same(stored[m], said)]

@@ -4,24 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.canonical import NotCanonical, sha256
-from retrain_pipeline.ledger.entries import (
-    DEPLOYMENT,
-    FIRST_PREV,
-    DeploymentRow,
-    Head,
-    chain_digest,
-    read_json,
-    write_json,
-)
-from retrain_pipeline.ledger.errors import EntryRefused
+from retrain_pipeline.canonical import NotCanonical
+from retrain_pipeline.ledger.entries import FIRST_PREV, DeploymentRow, Head, chain_digest, deployment_made_by, read_json
+from retrain_pipeline.ledger.errors import LedgerDamaged
+from retrain_pipeline.ledger.reading import says_the_same
 from retrain_pipeline.ledger.schema import tables
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, RowMapping
 
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 100
 # A rewritten ledger has a problem an entry; the first ones say enough.
 _MOST_PROBLEMS = 100
 _START = Head(0, FIRST_PREV)
@@ -77,19 +70,20 @@ class Walk:
 
     def _fold(self, row: Mapping[Any, Any]) -> None:
         """Follow the deployments; only an entry with its digest is believed."""
-        model = row["model"]
         try:
-            change = read_json(row["payload"]).get(DEPLOYMENT)
-            if change is None:
-                return
-            made = DeploymentRow(model, change["epoch"], change["state"], change["state_sha256"], row["seq"])
-        except (NotCanonical, AttributeError, TypeError, KeyError):
-            self.report(f"entry {row['seq']} was forged: its payload is none that this project writes")
+            made = deployment_made_by(row["seq"], row["epoch"], row["model"], read_json(row["payload"]))
+        except NotCanonical:
+            self.report(f"entry {row['seq']} was forged: its payload is no JSON")
             return
-        before = self.deployments.get(model)
-        if made.epoch != (before.epoch if before else 0) + 1 or made.epoch != row["epoch"]:
-            self.report(f"entry {row['seq']} makes epoch {made.epoch} of {model}: not the one after the last")
-        self.deployments[model] = made
+        except LedgerDamaged as damage:
+            self.report(str(damage))
+            return
+        if made is None:
+            return
+        before = self.deployments.get(made.model)
+        if made.epoch != (before.epoch if before else 0) + 1:
+            self.report(f"entry {row['seq']} makes epoch {made.epoch} of {made.model}: not the one after the last")
+        self.deployments[made.model] = made
 
     def finish(self, conn: "Connection") -> Verification:
         """Compare what was walked with the head row, the deployment rows and the anchors."""
@@ -155,16 +149,3 @@ def _digest_of(row: Mapping[Any, Any]) -> str | None:
         return chain_digest(row)
     except (NotCanonical, AttributeError, UnicodeEncodeError):
         return None
-
-
-def says_the_same(row: "RowMapping", said: DeploymentRow) -> bool:
-    """Return whether a deployment row is the one that its entry made, its state hashed again."""
-    try:
-        state = write_json(said.state, "state")
-    except EntryRefused:
-        return False
-    stored = (row["epoch"], row["state"], row["state_digest"], row["changed_by_seq"])
-    return (
-        stored == (said.epoch, state, said.state_digest, said.changed_by_seq)
-        and sha256(state.encode()) == said.state_digest
-    )

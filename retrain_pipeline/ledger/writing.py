@@ -101,9 +101,8 @@ def locked_head(conn: "Connection") -> "RowMapping":
 
 
 def _same(earlier: Entry, new: NewEntry, change: Change | None) -> Entry:
-    if (earlier.action, earlier.model) != (new.action, new.model) or (DEPLOYMENT in earlier.payload) != (
-        change is not None
-    ):
+    kind = (earlier.action, earlier.model, DEPLOYMENT in earlier.payload)
+    if kind != (new.action, new.model, change is not None):
         raise KeyReused(
             f"key {earlier.key!r} belongs to entry {earlier.seq} ({earlier.action} of {earlier.model}), "
             f"not to {new.action} of {new.model}; build the key from what is done and to what"

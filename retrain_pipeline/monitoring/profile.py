@@ -201,26 +201,23 @@ def _numeric(column: "pd.Series[Any]", edges: tuple[float, ...] | None) -> Numer
     if edges is None:
         edges = _edges_of(values)
     bins = max(len(edges) - 1, 0)
-    if not count or not edges:
-        return NumericProfile(edges, (0,) * bins, 0, count, rows - count, count, 0.0, 0.0, None, None)
-    counts = np.bincount(np.searchsorted(np.asarray(edges[1:-1]), values, side="left"), minlength=bins)
+    if not count:
+        return NumericProfile(edges, (0,) * bins, 0, 0, rows, 0, 0.0, 0.0, None, None)
+    counts, below, above = _counted(values, edges) if bins else ((), 0, count)
+    mean = float(values.mean())
+    low, high = float(values.min()), float(values.max())
+    spread = float(np.square(values - mean).sum())
+    return NumericProfile(edges, counts, below, above, rows - count, count, mean, spread, low, high)
+
+
+def _counted(values: Any, edges: tuple[float, ...]) -> tuple[tuple[int, ...], int, int]:
+    import numpy as np
+
+    counts = np.bincount(np.searchsorted(np.asarray(edges[1:-1]), values, side="left"), minlength=len(edges) - 1)
     below, above = int((values < edges[0]).sum()), int((values > edges[-1]).sum())
     counts[0] -= below
     counts[-1] -= above
-    mean = float(values.mean())
-    m2 = float(np.square(values - mean).sum())
-    return NumericProfile(
-        edges,
-        tuple(int(n) for n in counts),
-        below,
-        above,
-        rows - count,
-        count,
-        mean,
-        m2,
-        float(values.min()),
-        float(values.max()),
-    )
+    return tuple(int(n) for n in counts), below, above
 
 
 def _edges_of(values: Any) -> tuple[float, ...]:

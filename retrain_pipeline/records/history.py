@@ -74,9 +74,12 @@ class Story:
     mode: str | None
     champion: str | None
     evidence: str | None
+    manifest: str
     gates: list[GateLine]
     serves: str
     events: list[Event]
+    found: Evidence | None = field(repr=False, default=None)
+    """The evidence itself."""
 
 
 def history(stores: "Stores", model: str) -> list[Event]:
@@ -135,7 +138,9 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
         known = [entry.subject or "" for entry in stores.ledger.entries(model=model, action="candidate_registered")]
         raise UnknownVersion(f"{model}: no version {version!r:.80}; there are: {', '.join(known[-10:]) or 'none'}")
     started = stores.ledger.entries(model=model, action="retrain_started", run_id=registered.run_id)
-    trigger = dict(started[-1].payload) if registered.run_id and started else dict(registered.payload.get("trigger") or {})
+    trigger = (
+        dict(started[-1].payload) if registered.run_id and started else dict(registered.payload.get("trigger") or {})
+    )
     judged = next((entry for entry in reversed(entries) if entry.action == "judged"), None)
     digest, evidence, words = _evidence_of(stores, judged)
     return Story(
@@ -149,9 +154,11 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
         mode=evidence.mode if evidence else None,
         champion=evidence.champion if evidence else None,
         evidence=digest,
+        manifest=str(registered.payload["manifest"]),
         gates=[GateLine(one.gate, one.verdict.value, one.words) for one in evidence.results] if evidence else [],
         serves=_serves(stores, model, version),
         events=[_event(entry) for entry in entries],
+        found=evidence,
     )
 
 
@@ -170,12 +177,12 @@ def told(entry: "Entry") -> str:
         return f"back to {payload['version']} from {payload.get('from')}: {payload['because']}"
     if entry.action == "judged":
         bad = [f"{gate} {verdict}" for gate, verdict in sorted(payload["gates"].items()) if verdict != "PASS"]
-        return payload["verdict"] + (f" ({', '.join(bad)})" if bad else "")
+        return str(payload["verdict"]) + (f" ({', '.join(bad)})" if bad else "")
     for name in _TOLD:
         if payload.get(name):
             value = payload[name]
             return "; ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return entry.action.replace("_", " ")
+    return str(entry.action.replace("_", " "))
 
 
 def _why(trigger: dict[str, Any]) -> str:
@@ -210,7 +217,9 @@ def _serves(stores: "Stores", model: str, version: str) -> str:
         return "never released: it serves nobody"
     top = standing(reigns(stores.ledger, model))[-1]
     if top.version == version:
-        return f"champion since {top.deployment.released_at}: it serves periods from {top.deployment.effective_as_of} on"
+        return (
+            f"champion since {top.deployment.released_at}: it serves periods from {top.deployment.effective_as_of} on"
+        )
     return f"was champion from {past[0].deployment.released_at}; {top.version} serves now"
 
 

@@ -61,7 +61,9 @@ def rollback(stores: "Stores", model: str, *, to: str | None = None, because: st
             if found is None or undone or found.champion == target.version:
                 return found or deployment  # another rollback did it
             deployment = found
-    raise RollbackRefused(f"{model}: {_ATTEMPTS} changes overtook the rollback to {target.version}; stop them and try again")
+    raise RollbackRefused(
+        f"{model}: {_ATTEMPTS} changes overtook the rollback to {target.version}; stop them and try again"
+    )
 
 
 def _is_retry(newest: Reign, because: str) -> bool:
@@ -72,12 +74,16 @@ def _target(history: list[Reign], model: str, to: str | None) -> Reign:
     if to is None:
         stack = standing(history)
         if len(stack) < 2:
-            raise RollbackRefused(f"{model}: {stack[-1].version} has no champion before it to go back to; name one with to")
+            raise RollbackRefused(
+                f"{model}: {stack[-1].version} has no champion before it to go back to; name one with to"
+            )
         return stack[-2]
     found = [reign for reign in history if reign.version == to]
     if not found:
         known = ", ".join(sorted({reign.version for reign in history}))
-        raise RollbackRefused(f"{model}: {to!r:.80} has never been champion, so nothing proves that it can serve; there were {known}")
+        raise RollbackRefused(
+            f"{model}: {to!r:.80} has never been champion, so nothing proves that it can serve; there were {known}"
+        )
     return found[-1]
 
 
@@ -87,9 +93,13 @@ def _check_can_serve(stores: "Stores", model: str, target: Reign, history: list[
     if why is None:
         return
     serving = history[-1].version
-    others = dict.fromkeys(reign.version for reign in reversed(history) if reign.version not in (target.version, serving))
+    others = dict.fromkeys(
+        reign.version for reign in reversed(history) if reign.version not in (target.version, serving)
+    )
     sound = next((version for version in others if cannot_serve(stores, model, version) is None), None)
-    instead = f"{sound} can serve: roll back to it (to={sound!r})" if sound else "no other earlier champion can serve either"
+    instead = (
+        f"{sound} can serve: roll back to it (to={sound!r})" if sound else "no other earlier champion can serve either"
+    )
     raise RollbackRefused(f"{model}: {target.version} cannot serve: {why}; {instead}")
 
 

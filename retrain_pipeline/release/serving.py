@@ -86,7 +86,13 @@ def _in_charge(
 
 
 def _scored(
-    stores: "Stores", spec: "ModelSpec", period: str, features: "pd.DataFrame", earlier: "pd.DataFrame", version: str, words: str
+    stores: "Stores",
+    spec: "ModelSpec",
+    period: str,
+    features: "pd.DataFrame",
+    earlier: "pd.DataFrame",
+    version: str,
+    words: str,
 ) -> ScoringReport:
     from retrain_pipeline.learning.versions import load_version
 
@@ -143,5 +149,7 @@ def _same(told: "pd.DataFrame", earlier: "pd.DataFrame") -> bool:
 def _no_rows(features: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
-    times: dict[str, Any] = {name: pd.Series([], dtype="datetime64[us, UTC]") for name in ("_event_time", "_known_time")}
+    times: dict[str, Any] = {
+        name: pd.Series([], dtype="datetime64[us, UTC]") for name in ("_event_time", "_known_time")
+    }
     return pd.DataFrame(times)

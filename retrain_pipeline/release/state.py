@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Deployment(Strict):
-    """What serves: the champion, the champion before it, and the digests that restore model, features and declaration."""
+    """What serves: the champion, the one before it, and the digests that restore model, features and declaration."""
 
     schema_: Literal["deployment/1"] = Field("deployment/1", alias="schema", serialization_alias="schema")
     model: str

@@ -158,16 +158,11 @@ class LendingWorld:
     def _true_outcomes(self, week: int) -> "pd.DataFrame":
         import pandas as pd
 
-        start, end = self.monday(week), self.monday(week + 1)
-        columns = ["application_id", "defaulted", "known_at"]
-        parts = [pd.DataFrame(columns=columns)]
-        for earlier in range(max(0, week - _DELAY_WEEKS), min(self.weeks, week)):
-            rows = self.truth(earlier)
-            rows["known_at"] = rows["applied_at"] + LABEL_DELAY
-            due = rows[(rows["known_at"] >= start) & (rows["known_at"] < end)]
-            if len(due):
-                parts.append(due[columns])
-        return pd.concat(parts[1:] or parts, ignore_index=True)
+        earlier = range(max(0, week - _DELAY_WEEKS), min(self.weeks, week))
+        rows = pd.concat([self.truth(past) for past in earlier]) if earlier else self.truth(0).iloc[:0]
+        rows["known_at"] = rows["applied_at"] + LABEL_DELAY
+        due = (rows["known_at"] >= self.monday(week)) & (rows["known_at"] < self.monday(week + 1))
+        return rows.loc[due, ["application_id", "defaulted", "known_at"]].reset_index(drop=True)
 
     def _week(self, week: int) -> "pd.DataFrame":
         import numpy as np

@@ -118,9 +118,10 @@ def _problems_of_one(details: ErrorDetails, document: Document, above: YamlPath)
         case "union_tag_invalid" | "union_tag_not_found":
             return [_choice(document, (*path, context["discriminator"].strip("'")), tags_at(location))]
         case "literal_error":
-            return [_choice(document, path, re.findall(r"'([^']*)'", context["expected"]))]
+            return [_choice(document, path, re.findall(r"'([^']*)'", context["expected"]) or [context["expected"]])]
         case "value_error":
-            return [_told_by_model(line, document, path) for line in str(context["error"]).split("\n")]
+            lines = str(context["error"]).split("\n")
+            return [_told_by_model(line, document, path, keys_at(location)) for line in lines]
         case "string_pattern_mismatch" if (description := description_at(location)) is not None:
             expected = description
         case _:
@@ -151,12 +152,12 @@ def _choice(document: Document, path: YamlPath, allowed: list[str]) -> Problem:
     return problem_at(document, path, words, _described(document, path), nearest)
 
 
-def _told_by_model(words: str, document: Document, path: YamlPath) -> Problem:
+def _told_by_model(words: str, document: Document, path: YamlPath, keys: list[str]) -> Problem:
     """Return a validator's words; they may begin with a path below the value that it looked at: ``gates.slices: …``."""
     head, _, rest = words.partition(": ")
-    below = (*path, *head.split("."))
-    if rest and below in document.keys:
-        return problem_at(document, below, rest)
+    below = head.split(".")
+    if rest and below[0] in keys:
+        return problem_at(document, (*path, *below), rest)
     return problem_at(document, path, words)
 
 

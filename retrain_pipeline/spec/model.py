@@ -20,15 +20,15 @@ FORMAT: Literal[1] = 1
 """The format of declarations that this code reads. It rises when a file that used to load would mean something else."""
 
 
-def _checked_name(value: str, what: str) -> str:
+def _model_name(value: str) -> str:
     try:
-        return check_name(value, what)
+        return check_name(value, "model")
     except NameRefused as error:  # pydantic gathers ValueErrors, and lets others through at the first
         raise ValueError(str(error)) from error
 
 
 Metric = Literal["mae", "rmse", "error", "brier", "log_loss"]
-Name = Annotated[str, AfterValidator(lambda value: _checked_name(value, "model"))]
+Name = Annotated[str, AfterValidator(_model_name)]
 # Dagster's owner grammar: an e-mail address or team:<name>.
 Owner = Annotated[
     str, Field(pattern=r"^(team:[a-zA-Z0-9_-]+|[^@\s]+@[^@\s]+)$", description="team:<name> or an e-mail address")
@@ -108,7 +108,10 @@ class Training(Strict):
     @model_validator(mode="after")
     def _coherent(self) -> "Training":
         for name in self.candidates:
-            _checked_name(name, "candidate")
+            try:
+                check_name(name, "candidate")
+            except NameRefused as error:
+                raise ValueError(f"candidates: {error}") from error
             if name in BASELINES:
                 raise ValueError(f"candidates.{name}: the name is taken by a baseline that is always trained")
         if self.min_periods <= self.evaluation_periods:
@@ -196,7 +199,7 @@ class ModelSpec(Strict):
 
     @model_validator(mode="after")
     def _coherent(self) -> "ModelSpec":
-        if problems := [*_data_problems(self.data), *_cross_problems(self)]:
+        if problems := [*_data_problems(self.data), *_name_problems(self.data), *_cross_problems(self)]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -221,8 +224,18 @@ def _data_problems(data: Data) -> Iterator[str]:
         yield f"data.label.column: {label!r} is the time column"
     if len(set(data.key)) != len(data.key):
         yield "data.key: a column is given twice"
-    named = {"data.time.column": [data.time.column], "data.label.column": [label], "data.key": data.key}
-    for path, names in {**named, "data.columns": data.columns}.items():
+
+
+def _name_problems(data: Data) -> Iterator[str]:
+    """Yield what is wrong with the names of columns, each as ``path: words``."""
+    key, time, label = data.key, data.time.column, data.label.column
+    # Tables keep the case of names, and do not tell names apart by it.
+    spellings = {name.casefold(): name for name in (*reversed(data.columns), label, time, *key)}
+    for name in data.columns:
+        if (other := spellings[name.casefold()]) != name:
+            yield f"data.columns: {other!r} and {name!r} differ only in case"
+    named = {"data.time.column": [time], "data.label.column": [label], "data.key": key, "data.columns": data.columns}
+    for path, names in named.items():
         for name in names:
             if not _is_column_name(name):
                 yield f"{path}: {name!r:.110} is refused: 1 to 100 printable NFC characters, no leading '_'"

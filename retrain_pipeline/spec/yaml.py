@@ -65,10 +65,12 @@ class Document:
         return value
 
     def place(self, path: YamlPath) -> Place:
-        """Return the place of a value, or of the nearest thing that would hold it; line 0 when no place is known."""
-        while path and path not in self.values:
+        """Return the place of a value, or of the nearest key that would hold it; line 0 when no place is known."""
+        if path in self.values:
+            return self.values[path]
+        while path and path not in self.keys:
             path = path[:-1]
-        return self.values.get(path, NOWHERE)
+        return self.keys.get(path) or self.values.get(path, NOWHERE)
 
     def key_place(self, path: YamlPath) -> Place:
         """Return the place of a key."""

@@ -43,7 +43,11 @@ def test_an_alias_bomb_is_refused_before_it_grows():
     lines = ["a0: &a0 [lol, lol, lol]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 30)]
     began = time.monotonic()
     found = refusals("\n".join(lines))
-    assert [(line, words.split(":")[0]) for line, _, words in found] == [(1, "anchor &a0"), (2, "anchor &a1"), (2, "alias *a0")]
+    assert [(line, words.split(":")[0]) for line, _, words in found] == [
+        (1, "anchor &a0"),
+        (2, "anchor &a1"),
+        (2, "alias *a0"),
+    ]
     assert time.monotonic() - began < 2
 
 
@@ -102,7 +106,6 @@ def test_a_large_file_is_refused_unread(tmp_path: Path):
     assert "larger than" in refusals("#" * (MAX_BYTES + 1))[0][2]
 
 
-@pytest.mark.fault("I32")
 def test_a_file_that_is_not_utf8_is_refused_with_the_place(tmp_path: Path):
     file = tmp_path / "defs.yaml"
     file.write_bytes("a: 1\nstadt: Köln\n".encode("latin-1"))
@@ -158,7 +161,6 @@ def test_a_byte_order_mark_and_crlf_are_read(tmp_path: Path):
         ("''", ""),
     ],
 )
-@pytest.mark.fault("I36")
 def test_what_an_unquoted_scalar_means(text, value):
     found = read_yaml(f"a: {text}\n", "x").value["a"]
     assert (type(found), found) == (type(value), value)
@@ -170,14 +172,18 @@ def test_keys_and_values_know_their_place_and_spelling():
     assert (place.line, place.column, place.text, place.quoted) == (2, 7, "1.10", False)
     assert document.place(("a", "b", 1)).quoted
     assert (document.key_place(("a", "c", "d")).line, document.key_place(("a", "c", "d")).column) == (3, 7)
-    assert document.place(("a", "c", "missing", 3)) == document.place(("a", "c"))
+    assert document.place(("a", "c", "missing", 3)) == document.key_place(("a", "c"))
     assert document.key_place(("z",)) == NOWHERE
     assert (document.at(("a", "b", 1)), document.at(("a", "b", 9)), document.at(("a", "b", "x"))) == ("2", None, None)
 
 
-_SCALARS = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+)
 _VALUES = st.recursive(
-    _SCALARS | st.text(), lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=8
+    _SCALARS | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
 )
 
 
@@ -196,6 +202,8 @@ def test_any_value_is_written_so_that_it_reads_back(value):
 def test_any_text_is_read_or_refused_with_a_place_inside_it(text):
     try:
         read_yaml(text, "x")
-    except YamlRefused as refused:
-        lines = text.count("\n") + 1
-        assert all(1 <= refusal.line <= lines + 1 and refusal.column >= 1 for refusal in refused.refusals)
+        refused = ()
+    except YamlRefused as error:
+        refused = error.refusals
+    lines = text.count("\n") + 1
+    assert all(1 <= refusal.line <= lines + 1 and refusal.column >= 1 for refusal in refused)

@@ -1,0 +1,224 @@
+"""Each gate looks at the material of a judgement. Nothing to look with is INCONCLUSIVE, never an exception."""
+
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
+from retrain_pipeline.gates.compatibility import Answers, Asked, contract, disjoint
+from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.labels import LabelRows, labels, leakage, relabelled
+from retrain_pipeline.gates.material import Material, Side, losses_of
+from retrain_pipeline.gates.operation import fingerprint, latency, size
+from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
+from retrain_pipeline.gates.self_test import self_test
+from retrain_pipeline.learning.errors import FeaturesMissing, TooFewToProbe
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+_PROBED_ROWS = 2000
+
+
+def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
+    """Return the result of every gate, in the order of `required.GATES`. All look, whatever others found."""
+    reference = material.baselines["dummy"] if material.champion is None else material.champion
+    main = paired(material, reference)
+    return (
+        _contract(material),
+        disjoint(
+            material.digests,
+            material.event_time,
+            material.candidate_seen,
+            material.champion_seen,
+            min_rows=material.spec.gates.min_rows,
+        ),
+        _nothing("quality", material, reference) if main is None else quality(main, mode),
+        baseline(paired(material, material.baselines["dummy"]), paired(material, material.baselines["linear"])),
+        _success(material),
+        _slices(material),
+        labels(_label_rows(material)),
+        _leakage(material),
+        _calibration(material),
+        latency(_predict_one(material), material.frames.eval_x, limit_ms=material.spec.gates.latency_ms_p95),
+        size(material.model_bytes, max_size_mb=material.spec.gates.max_size_mb),
+        fingerprint(material.manifest.prediction_fingerprint, material.fidelity),
+        _nothing("self_test", material, reference) if main is None else _self_test(material, main, mode),
+    )
+
+
+def paired(material: Material, reference: Side | None) -> Paired | None:
+    """Return candidate and reference on the rows unseen by both; None when one of them has no losses."""
+    own = material.candidate.losses
+    if own is None or reference is None or reference.losses is None:
+        return None
+    gates, rows = material.spec.gates, material.unseen
+    return Paired(
+        candidate=own[rows],
+        reference=reference.losses[rows],
+        event_time=material.event_time[rows],
+        metric=material.spec.problem.success.metric,
+        margin=gates.margin,
+        alpha=gates.alpha,
+        block_hours=gates.block_hours,
+        min_rows=gates.min_rows,
+        seed=material.seed,
+    )
+
+
+def _nothing(gate: str, material: Material, reference: Side | None) -> GateResult:
+    sides = [side for side in (material.candidate, reference) if side is not None and side.losses is None]
+    words = "; ".join(f"{side.name}: {side.why_not}" for side in sides) or "no dummy baseline to compare with"
+    return GateResult(gate=gate, verdict=Verdict.INCONCLUSIVE, words=words[:2000])
+
+
+def _contract(material: Material) -> GateResult:
+    classes = material.frames.train_y.astype(str) if material.frames.task == "multiclass" else ()
+    asked = Asked(
+        task=material.frames.task,
+        columns=tuple(material.frames.eval_x.columns),
+        rows=len(material.frames.eval_x),
+        classes=tuple(sorted(set(classes))),
+        probabilities=material.spec.problem.success.metric != "error",
+    )
+    sides = [side for side in (material.candidate, material.champion) if side is not None]
+    return contract(asked, tuple(Answers(side.name, side.takes, side.predictions, side.why_not) for side in sides))
+
+
+def _success(material: Material) -> GateResult:
+    gates, rows = material.spec.gates, material.unseen
+    own, champion = material.candidate.losses, material.champion
+    if own is None:
+        return _nothing("success", material, None)
+    theirs = champion.losses[rows] if champion is not None and champion.losses is not None else None
+    return success(
+        own[rows],
+        theirs,
+        material.event_time[rows],
+        metric=material.spec.problem.success.metric,
+        at_most=material.spec.problem.success.at_most,
+        margin=gates.margin,
+        alpha=gates.alpha,
+        block_hours=gates.block_hours,
+        seed=material.seed,
+    )
+
+
+def _slices(material: Material) -> GateResult:
+    # A first candidate has no champion to be worse than; on a slice the linear model is the bar.
+    reference = material.baselines["linear"] if material.champion is None else material.champion
+    judged = paired(material, reference)
+    if judged is None:
+        return _nothing("slices", material, reference)
+    gates = material.spec.gates
+    return slices(judged, material.slices[material.unseen], gates.slices, slice_margin=gates.slice_margin)
+
+
+def _label_rows(material: Material) -> LabelRows:
+    frames, champion = material.frames, material.champion
+    evaluation, training, turned = None, None, None
+    if champion is not None and champion.predictions is not None:
+        told = champion.predictions
+        evaluation, training = _level(told), _of_training(material, champion)
+        truth = relabelled(frames.task, frames.eval_y, told["prediction"].to_numpy())
+        turned = losses_of(material.spec, frames, told, truth)
+    elif champion is not None:
+        evaluation = _unknown(len(frames.eval_y))
+    return LabelRows(
+        task=frames.task,
+        evaluation=frames.eval_y,
+        evaluation_time=frames.eval_keys["_event_time"],
+        training=frames.train_y,
+        training_time=frames.train_keys["_event_time"],
+        champion_evaluation=evaluation,
+        champion_training=training,
+        relabelled_losses=turned,
+        validated_loss=material.champion_validated,
+        alpha=material.spec.gates.alpha,
+        block_hours=material.spec.gates.block_hours,
+        seed=material.seed,
+    )
+
+
+def _level(predictions: "pd.DataFrame") -> "NDArray[Any]":
+    """Scores where there are any (binary), else the predictions."""
+    told = predictions["prediction"]
+    use_score = told.dtype != object and predictions["score"].notna().any()
+    return (predictions["score"] if use_score else told).to_numpy()
+
+
+def _unknown(rows: int) -> "NDArray[np.float64]":
+    import numpy as np
+
+    return np.full(rows, np.nan)
+
+
+def _of_training(material: Material, champion: Side) -> "NDArray[Any] | None":
+    from retrain_pipeline.learning.prediction import predict
+
+    try:
+        return _level(predict(champion.pipeline, material.frames.task, material.frames.train_x).frame)
+    except FeaturesMissing:
+        return None
+
+
+def _leakage(material: Material) -> GateResult:
+    import numpy as np
+    import pandas as pd
+
+    from retrain_pipeline.learning.leaks import knows_the_label
+
+    frames = material.frames
+    features = pd.concat([frames.train_x, frames.eval_x], ignore_index=True).tail(_PROBED_ROWS)
+    truth = pd.Series(np.concatenate([frames.train_y, frames.eval_y])).tail(_PROBED_ROWS)
+    used = [name for name in features.columns if name in material.candidate.takes]
+    try:
+        return leakage(knows_the_label(features[used], truth, frames.task), features[used])
+    except TooFewToProbe as error:
+        return leakage(None, features[used]).model_copy(update={"words": str(error)})
+
+
+def _calibration(material: Material) -> GateResult:
+    import numpy as np
+
+    rows, frames = material.unseen, material.frames
+    told, champion = material.candidate.predictions, material.champion
+    theirs = champion.predictions if champion is not None else None
+    if told is None:
+        return _nothing("calibration", material, None)
+    by_label = material.spec.problem.success.metric == "error" and told["score"].isna().all()
+    if frames.task == "multiclass" or by_label:
+        return not_calibrated(int(rows.sum()))
+    column = "score" if frames.task == "binary" else "prediction"
+    own = told[column].to_numpy(dtype=np.float64)[rows]
+    other = theirs[column].to_numpy(dtype=np.float64)[rows] if theirs is not None else None
+    truth = frames.eval_y[rows].astype(np.float64)
+    if frames.task == "binary":
+        return binary_calibration(own, truth, other, seed=material.seed)
+    gates = material.spec.gates
+    return residual_bias(
+        truth - own,
+        truth - other if other is not None else None,
+        material.event_time[rows],
+        alpha=gates.alpha,
+        block_hours=gates.block_hours,
+        seed=material.seed,
+    )
+
+
+def _predict_one(material: Material) -> Any:
+    from retrain_pipeline.learning.prediction import predict
+
+    return lambda row: predict(material.candidate.pipeline, material.frames.task, row)
+
+
+def _self_test(material: Material, main: Paired, mode: Mode) -> GateResult:
+    import numpy as np
+
+    told = material.candidate.predictions
+    if told is None:
+        return self_test(main, None, mode)
+    dealt = np.random.default_rng(material.seed).permutation(len(told))
+    shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
+    return self_test(main, shuffled[material.unseen], mode)

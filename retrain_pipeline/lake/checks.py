@@ -1,0 +1,60 @@
+"""Checks on a period of data, each a verdict with its numbers."""
+
+import statistics
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from retrain_pipeline.lake.declared import Data
+from retrain_pipeline.lake.tables import Lake
+from retrain_pipeline.verdicts import Verdict
+
+# A median of fewer periods says little about what is usual.
+_MIN_PERIODS = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """A verdict, the words for people, and the numbers that it rests on."""
+
+    name: str
+    verdict: Verdict
+    words: str
+    numbers: dict[str, float | int | str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the check as JSON values."""
+        return {"name": self.name, "verdict": str(self.verdict), "words": self.words, "numbers": dict(self.numbers)}
+
+
+def volume_check(lake: Lake, data: Data, model: str, period: str, rows: int, received: int, covered: bool) -> Check:
+    """Is the number of rows what the last periods let expect? Empty is FAIL, missing is INCONCLUSIVE."""
+    if not received and not covered:
+        return Check("volume", Verdict.INCONCLUSIVE, "missing: the source has not delivered this period", {"rows": 0})
+    if not received:
+        return Check("volume", Verdict.FAIL, "empty: the source covers this period and has no row of it", {"rows": 0})
+    partitions = lake.partitions(model, "raw")
+    earlier = [one.rows for key, one in partitions.items() if key < period and one.rows][-data.volume.periods :]
+    numbers: dict[str, float | int | str] = {"rows": rows, "periods": len(earlier)}
+    if len(earlier) < _MIN_PERIODS:
+        words = f"{rows} rows; {len(earlier)} earlier periods are too few to tell (at least {_MIN_PERIODS})"
+        return Check("volume", Verdict.INCONCLUSIVE, words, numbers)
+    usual = statistics.median(earlier)
+    share = rows / usual
+    low, high = data.volume.min_share, data.volume.max_share
+    words = (
+        f"{rows} rows are {share:.2f} of the median of {len(earlier)} periods ({usual:g}); {low:g} to {high:g} is usual"
+    )
+    verdict = Verdict.PASS if low <= share <= high else Verdict.FAIL
+    return Check("volume", verdict, words, {**numbers, "median": float(usual), "share": share})
+
+
+def freshness_check(data: Data, newest: datetime | None, start: datetime, end: datetime, now: datetime) -> Check:
+    """Does the newest row lie close enough to the period's end, or to now while the period lasts?"""
+    if newest is None:
+        return Check("freshness", Verdict.INCONCLUSIVE, "no row to judge")
+    hours = data.freshness_hours or max((end - start) / timedelta(hours=10), 1.0)
+    age = (min(end, now) - newest) / timedelta(hours=1)
+    words = f"the newest row is {age:.1f} h before the period's end; at most {hours:g} h is fresh"
+    verdict = Verdict.PASS if age <= hours else Verdict.FAIL
+    return Check("freshness", verdict, words, {"age_hours": age, "max_age_hours": hours, "newest": newest.isoformat()})

@@ -1,0 +1,64 @@
+"""The Evidently report that people read: drift and summary of the columns, on a stated sample. It decides nothing."""
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.artifacts import Artifacts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class HtmlReport:
+    """A stored report and the rows that it is about."""
+
+    digest: str
+    reference_rows: int
+    current_rows: int
+
+
+def html_report(
+    artifacts: Artifacts, reference: "pd.DataFrame", current: "pd.DataFrame", *, max_rows: int, seed: int, title: str
+) -> HtmlReport | None:
+    """Store Evidently's HTML of a sample of both sides and return its digest; None when no column can be compared.
+
+    Parameters
+    ----------
+    reference, current
+        Features. Columns with fewer than two values on either side are left out: Evidently has no answer for them.
+    max_rows
+        At most so many rows of each side, drawn with `seed`.
+
+    Notes
+    -----
+    Takes about 4 s and 4 MB for 2,000 rows of 10 columns on each side, and 10 to 30 s once for the import of Evidently.
+    """
+    names = [name for name in reference.columns if name in current and _comparable(reference[name], current[name])]
+    if not names:
+        return None
+    sides = [_sample(side[names], max_rows, seed) for side in (reference, current)]
+    # Evidently sends usage data unless this is set, whatever its value; it is read at each event.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset, DataSummaryPreset
+
+    numeric = [name for name in names if sides[0][name].dtype != object]
+    definition = DataDefinition(
+        numerical_columns=numeric, categorical_columns=[name for name in names if name not in numeric]
+    )
+    before, now = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
+    snapshot = Report([DataDriftPreset(), DataSummaryPreset()], metadata={"title": title}).run(now, before)
+    digest = artifacts.put(snapshot.get_html_str(as_iframe=False).encode())
+    return HtmlReport(digest, len(sides[0]), len(sides[1]))
+
+
+def _comparable(reference: "pd.Series[Any]", current: "pd.Series[Any]") -> bool:
+    return reference.notna().sum() > 1 and current.notna().sum() > 1
+
+
+def _sample(frame: "pd.DataFrame", max_rows: int, seed: int) -> "pd.DataFrame":
+    if len(frame) <= max_rows:
+        return frame.reset_index(drop=True)
+    return frame.sample(max_rows, random_state=seed).sort_index().reset_index(drop=True)

@@ -1,0 +1,274 @@
+"""Releasing: the evidence is read again by digest, everything it stands on is compared with now, and one transaction
+makes the version champion. What Dagster shows of checks decides nothing here."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.errors import EvidenceRefused
+from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
+from retrain_pipeline.ledger.entries import Entry, NewEntry
+from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.state import Deployment, current, utc_now
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.learning.manifest import VersionManifest
+    from retrain_pipeline.spec.declaration import Declaration
+    from retrain_pipeline.stores import Stores
+
+
+@dataclass(frozen=True)
+class ReleaseOutcome:
+    """What a release did. `released` is False when the version was champion by the same evidence already."""
+
+    released: bool
+    deployment: Deployment
+    epoch: int
+    words: str
+
+
+def newest_evidence(stores: "Stores", model: str, version: str) -> str:
+    """Return the digest of the newest evidence on a version.
+
+    Raises
+    ------
+    ReleaseRefused
+        When it was never judged.
+    """
+    entry = stores.ledger.latest(model, "judged", version)
+    if entry is None:
+        raise ReleaseRefused(f"{model} {version}: it was never judged; judge it first (materialize {model}/evaluation)")
+    return str(entry.payload["evidence"])
+
+
+def release(
+    stores: "Stores", declaration: "Declaration", version: str, *, evidence_digest: str, run_id: str | None, actor: str
+) -> ReleaseOutcome:
+    """Make a version champion, if its evidence says so and the world is still that of the evidence.
+
+    Releasing the version that is champion by the same evidence changes nothing and says so.
+
+    Raises
+    ------
+    ReleaseRefused
+        When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
+        verdict is not PASS; when policy or code are no longer those that judged; when somebody changed the deployment
+        since (then a `superseded` entry is written); when the version does not load; or when approval is required.
+    """
+    model = declaration.spec.name
+    evidence = _checked_evidence(stores, model, version, evidence_digest)
+    epoch, before = current(stores.ledger, model)
+    if before is not None and (before.champion, before.evidence) == (version, evidence_digest):
+        return ReleaseOutcome(False, before, epoch, f"{version} is champion by this evidence already")
+    _check_policy(declaration, evidence)
+    if epoch != evidence.epoch:
+        raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
+    manifest = _loadable(stores, declaration, evidence)
+    state = _state(manifest, evidence, evidence_digest, before)
+    try:
+        entry = stores.ledger.change_deployment(
+            model, evidence.epoch, state.to_state(), _released(state, manifest, evidence, run_id, actor)
+        )
+    except StaleEpoch as stale:
+        _, winner = current(stores.ledger, model)
+        raise _superseded(stores, evidence, evidence_digest, stale.found, winner, run_id, actor) from stale
+    words = f"{version} is champion after {state.previous or 'nobody'}"
+    return ReleaseOutcome(True, Deployment.from_state(entry.payload["deployment"]["state"]), entry.epoch or 0, words)
+
+
+def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -> Evidence:
+    """Return the evidence, from its bytes, if it is a whole PASS on this very version that a judge put on record."""
+    what = f"{model} {version}"
+    try:
+        evidence = read_evidence(stores.artifacts, digest)
+    except EvidenceRefused as error:
+        raise ReleaseRefused(f"{what}: {error}") from error
+    if (evidence.model, evidence.version) != (model, version):
+        raise ReleaseRefused(f"{what}: the evidence is of {evidence.model} {evidence.version}; judge this version")
+    judged = stores.ledger.entries(model=model, action="judged", subject=version)
+    if digest not in {entry.payload.get("evidence") for entry in judged}:
+        raise ReleaseRefused(
+            f"{what}: no judgement on record gave evidence {digest[:12]}; judge it (no file makes a verdict)"
+        )
+    registered = stores.ledger.latest(model, "candidate_registered", version)
+    if registered is None or registered.payload.get("manifest") != evidence.manifest:
+        raise ReleaseRefused(
+            f"{what}: the evidence is of manifest {evidence.manifest[:12]}, not of the registered one; judge it again"
+        )
+    if evidence.missing_gates:
+        raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
+    if evidence.verdict is not Verdict.PASS:
+        raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
+    return evidence
+
+
+def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
+    from retrain_pipeline.learning.environment import code_revision
+
+    what = f"{evidence.model} {evidence.version}"
+    if declaration.spec.rollout.approval == "required":
+        raise ReleaseRefused(
+            f"{what}: rollout.approval is required, and there is no approval; nothing is released without"
+        )
+    if (now := policy_digest(declaration.spec)) != evidence.policy:
+        raise ReleaseRefused(
+            f"{what}: judged under policy {evidence.policy[:12]}, the declaration now says {now[:12]} "
+            "(gates, problem.success or rollout were edited); judge it again"
+        )
+    commit = code_revision(declaration.folder)[0].commit
+    if commit != evidence.code.commit:
+        raise ReleaseRefused(f"{what}: judged by code {evidence.code.commit}, this is {commit}; judge it again")
+
+
+def _loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) -> "VersionManifest":
+    from retrain_pipeline.learning.team_code import code_digest
+    from retrain_pipeline.learning.versions import load_version
+
+    what = f"{evidence.model} {evidence.version}"
+    try:
+        manifest = load_version(stores, evidence.model, evidence.version).manifest
+    except PermanentError as error:
+        raise ReleaseRefused(f"{what}: it does not load: {error}") from error
+    if (now := code_digest(declaration.folder)) != manifest.feature_code_digest:
+        raise ReleaseRefused(
+            f"{what}: trained on features of code {manifest.feature_code_digest[:12]}, "
+            f"the folder now holds {now[:12]}; retrain"
+        )
+    return manifest
+
+
+def _state(manifest: "VersionManifest", evidence: Evidence, digest: str, before: Deployment | None) -> Deployment:
+    return Deployment(
+        model=manifest.model,
+        champion=manifest.version,
+        previous=before.champion if before else None,
+        manifest=evidence.manifest,
+        previous_manifest=before.manifest if before else None,
+        evidence=digest,
+        feature_code=manifest.feature_code_digest,
+        spec=manifest.spec_digest,
+        effective_as_of=manifest.as_of,
+        released_at=utc_now(),
+    )
+
+
+def _released(
+    state: Deployment, manifest: "VersionManifest", evidence: Evidence, run_id: str | None, actor: str
+) -> NewEntry:
+    loss = evidence.validated_loss
+    return NewEntry(
+        actor=actor,
+        action="released",
+        model=state.model,
+        subject=state.champion,
+        payload={
+            "version": state.champion,
+            "evidence": state.evidence,
+            "previous": state.previous,
+            "as_of": state.effective_as_of,
+            "trigger": manifest.trigger.model_dump(mode="json"),
+            "mode": evidence.mode,
+            "validated_loss": loss.model_dump(mode="json") if loss else None,
+            "manifest": state.manifest,
+        },
+        run_id=run_id,
+        # The epoch is part of it: a version that was rolled back and judged anew is another release.
+        key=f"released:{state.model}:{evidence.epoch}:{state.evidence}",
+    )
+
+
+def _superseded(
+    stores: "Stores",
+    evidence: Evidence,
+    digest: str,
+    epoch: int,
+    found: Deployment | None,
+    run_id: str | None,
+    actor: str,
+) -> ReleaseRefused:
+    """Enter that somebody else was first, and return the refusal that names both."""
+    champion = found.champion if found else "nobody"
+    words = (
+        f"{evidence.version} was judged at epoch {evidence.epoch} against {evidence.champion or 'nobody'}, "
+        f"but the deployment is at epoch {epoch} with {champion}"
+    )
+    stores.ledger.append(
+        NewEntry(
+            actor=actor,
+            action="superseded",
+            model=evidence.model,
+            subject=evidence.version,
+            payload={
+                "evidence": digest,
+                "judged_epoch": evidence.epoch,
+                "found_epoch": epoch,
+                "champion": champion,
+                "words": words,
+            },
+            run_id=run_id,
+            key=f"superseded:{evidence.model}:{digest}:{epoch}:{run_id or ''}",
+        )
+    )
+    return ReleaseRefused(f"{evidence.model}: {words}; judge it against the champion of now")
+
+
+def reject(
+    stores: "Stores", declaration: "Declaration", version: str, *, evidence_digest: str, run_id: str | None, actor: str
+) -> Entry:
+    """Enter that a candidate did not pass: the terminal entry of its retrain, with the gates that stopped it.
+
+    Raises
+    ------
+    ReleaseRefused
+        When the evidence passes (release it), or is of another version.
+    """
+    model = declaration.spec.name
+    try:
+        evidence = read_evidence(stores.artifacts, evidence_digest)
+    except EvidenceRefused as error:
+        raise ReleaseRefused(f"{model} {version}: {error}") from error
+    if (evidence.model, evidence.version) != (model, version):
+        raise ReleaseRefused(f"{model} {version}: the evidence is of {evidence.model} {evidence.version}")
+    if evidence.verdict is Verdict.PASS:
+        raise ReleaseRefused(f"{model} {version}: the evidence passes; there is nothing to reject")
+    payload: dict[str, Any] = {
+        "version": version,
+        "evidence": evidence_digest,
+        "verdict": evidence.verdict.value,
+        "failed": _gates(evidence, Verdict.FAIL),
+        "inconclusive": _gates(evidence, Verdict.INCONCLUSIVE),
+        "words": _not_passed(evidence)[:4000],
+    }
+    return stores.ledger.append(
+        NewEntry(
+            actor=actor,
+            action="rejected",
+            model=model,
+            subject=version,
+            payload=payload,
+            run_id=run_id,
+            epoch=evidence.epoch,
+            key=f"rejected:{model}:{evidence_digest}:{run_id or ''}",
+        )
+    )
+
+
+def close_failed(stores: "Stores", model: str, run_id: str, reason: str, *, actor: str) -> Entry | None:
+    """Enter that a retrain ended without a verdict, unless it has its terminal entry already."""
+    from retrain_pipeline.triggers.retrain import close_retrain
+
+    return close_retrain(stores.ledger, model, run_id, reason, actor)
+
+
+def _gates(evidence: Evidence, verdict: Verdict) -> list[str]:
+    return [result.gate for result in evidence.results if result.verdict is verdict]
+
+
+def _not_passed(evidence: Evidence) -> str:
+    return "; ".join(
+        f"{result.gate} {result.verdict}: {result.words}"
+        for result in evidence.results
+        if result.verdict is not Verdict.PASS
+    )

@@ -1,0 +1,13 @@
+"""`make bench`: every benchmark, or those that are named."""
+
+import runpy
+import sys
+
+NAMES = ("load", "overhead")
+
+for name in sys.argv[1:] or NAMES:
+    if name not in NAMES:
+        sys.exit(f"no benchmark {name!r}; there are: {', '.join(NAMES)}")
+sys.argv, chosen = sys.argv[:1], sys.argv[1:] or NAMES
+for name in chosen:
+    runpy.run_module(f"retrain_pipeline_tests.bench.{name}", run_name="__main__", alter_sys=True)

@@ -1,0 +1,82 @@
+"""(a) How long the code location takes to load at 1, 20 and 200 models, against `import dagster` alone."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.progress import track
+
+from retrain_pipeline_tests.bench.tables import markdown_table, median, write_page
+
+CHECKOUT = Path(__file__).parents[2]
+BARE = "import dagster"
+LOCATION = (
+    "from retrain_pipeline.definitions import defs; repository = defs().get_repository_def(); "
+    "assert len(repository.asset_graph.get_all_asset_keys()) == 10 * {models}"
+)
+TIMED = (
+    "import time; started = time.perf_counter(); {code}; seconds = time.perf_counter() - started; "
+    "import json, resource; "
+    "print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))"
+)
+TARGET = 1.5
+
+
+def project_of(folder: Path, models: int) -> Path:
+    """Return a copy of the package with this many models, all of different names and start dates."""
+    shutil.copytree(CHECKOUT / "retrain_pipeline", folder / "retrain_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(CHECKOUT / "pyproject.toml", folder / "pyproject.toml")
+    lending = folder / "retrain_pipeline" / "defs" / "models" / "lending"
+    for number in range(models):
+        copy = lending.with_name(f"model_{number:03d}")
+        shutil.copytree(lending, copy)
+        text = (copy / "defs.yaml").read_text().replace("name: lending", f"name: model_{number:03d}")
+        (copy / "defs.yaml").write_text(text.replace("2025-01-06", f"2025-01-{6 + number % 20:02d}"))
+    shutil.rmtree(lending)
+    return folder
+
+
+def seconds_and_mb(code: str, folder: Path) -> tuple[float, float]:
+    """Run code in a fresh interpreter; return its seconds and peak memory."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", TIMED.format(code=code)],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
+    )
+    seconds, mb = json.loads(done.stdout.strip().splitlines()[-1])
+    return seconds, mb
+
+
+def main(runs: int = 5) -> None:
+    """Measure in turn (bare, location, bare, location …) and write the table."""
+    rows = []
+    for models in (1, 20, 200):
+        with tempfile.TemporaryDirectory() as name:
+            folder = project_of(Path(name), models)
+            code = LOCATION.format(models=models)
+            seconds_and_mb(code, folder)  # writes the bytecode caches, as a deployed project has them
+            pairs = [
+                (seconds_and_mb(BARE, folder), seconds_and_mb(code, folder))
+                for _ in track(range(runs), description=f"load, {models} models")
+            ]
+        bare, load = median([b[0] for b, _ in pairs]), median([a[0] for _, a in pairs])
+        ratio = median([a[0] / b[0] for b, a in pairs])
+        memory = median([a[1] for _, a in pairs])
+        rows.append([models, f"{bare:.2f}", f"{load:.2f}", f"{ratio:.2f}", f"{load - bare:.2f}", f"{memory:.0f}"])
+    header = ["models", "import dagster, s", "code location, s", "ratio (median of pairs)", "difference, s", "peak MB"]
+    write_page(
+        "load",
+        "Loading the code location",
+        [
+            f"Fresh interpreters in turn, {runs} pairs, medians. Loading is `definitions.py` to the resolved repository.",
+            markdown_table(header, rows),
+            f"Target: at 20 models at most {TARGET} × the bare import; seen {rows[1][3]}.",
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
