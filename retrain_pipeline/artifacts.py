@@ -3,13 +3,14 @@
 import errno
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrain_pipeline.canonical import canonical_json, parse_json, sha256
-from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.errors import PermanentError, TransientError
 from retrain_pipeline.files import TEMPORARY_PREFIX, sync_folder, write_whole
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ T = TypeVar("T")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # No writer takes an hour between creating its temporary file and renaming it.
 _TEMPORARY_SECONDS = 3600.0
+_FRESH_SECONDS = 3600.0
+"""An object in an object store that is put again is written again after this time; a sweep takes only older ones."""
 _REMOTE = re.compile(r"^(?!file:)[a-z][a-z0-9+.-]+:")
 
 _MENDS = {
@@ -43,6 +46,10 @@ class ArtifactMissing(PermanentError):
 
 class ArtifactDamaged(PermanentError):
     """The bytes under a digest are others; they are never handed out. Putting the right ones again repairs it."""
+
+
+class ArtifactsUnreachable(TransientError):
+    """The object store does not answer."""
 
 
 class ArtifactRefused(PermanentError):
@@ -92,7 +99,9 @@ class Artifacts:
         Raises
         ------
         ArtifactRefused
-            When the disk refuses; no half-written file is left.
+            When the disk or the object store refuses; no half-written file is left.
+        ArtifactsUnreachable
+            When the object store does not answer.
         """
         digest = sha256(data)
         path = self.path(digest)
@@ -110,6 +119,8 @@ class Artifacts:
         ------
         ArtifactMissing, ArtifactDamaged, ArtifactRefused, DigestRefused
             When there are none, others, unreadable ones, or the digest is none.
+        ArtifactsUnreachable
+            When the object store does not answer.
         """
         path = self.path(digest)
         data = self._guarded(path, "read", lambda: self._read(digest))
@@ -174,30 +185,36 @@ class Artifacts:
     def _put(self, digest: str, data: bytes) -> None:
         place = self._place(digest)
         if self._read(digest) != data:
-            if isinstance(place, Path):
-                write_whole(place, data)
-            else:
-                place.write_bytes(data)
+            self._write(place, data)
         elif isinstance(place, Path):
             # Its writer may still be on the way to its own fsync, and a sweep must see that it is wanted again.
             os.utime(place)
             sync_folder(place.parent)
-        elif time.time() - (self._modified(digest) or 0.0) > _TEMPORARY_SECONDS:
-            place.write_bytes(data)  # the only way to tell a sweep of an object store that it is wanted again
+        elif time.time() - (self._modified(digest) or 0.0) > _FRESH_SECONDS:
+            self._write(place, data)  # the only way to tell a sweep of an object store that it is wanted again
+
+    def _write(self, place: "Path | UPath", data: bytes) -> None:
+        if isinstance(place, Path):
+            write_whole(place, data)
+        else:
+            place.fs.pipe_file(place.path, data)  # one request, where open() would make three
 
     def _read(self, digest: str) -> bytes | None:
+        place = self._place(digest)
         try:
-            return self._place(digest).read_bytes()
+            return place.read_bytes() if isinstance(place, Path) else bytes(place.fs.cat_file(place.path))
         except FileNotFoundError:
             return None
 
     def _modified(self, digest: str) -> float | None:
         """Seconds since 1970 of the last put, None when there is no object."""
         place = self._place(digest)
-        if not isinstance(place, Path):
-            place.fs.invalidate_cache()  # other processes write too
         try:
-            return float(place.stat().st_mtime)
+            if isinstance(place, Path):
+                return place.stat().st_mtime
+            place.fs.invalidate_cache()  # other processes write too
+            # Not UPath.stat: where it does not find a time it says 1970, and a sweep would take the youngest.
+            return float(place.fs.modified(place.path).timestamp())
         except FileNotFoundError:
             return None
 
@@ -226,9 +243,23 @@ class Artifacts:
     def _guarded(self, path: str, done: str, work: Callable[[], T]) -> T:
         try:
             return work()
-        except OSError as error:
-            mend = _MENDS.get(error.errno or 0, "see its cause")
-            raise ArtifactRefused(f"{path}: not {done}: {error.strerror or error}; {mend}") from error
+        except _errors_of_clients()[0] as error:
+            raise ArtifactsUnreachable(f"{path}: not {done}: {error}; try again when the store answers") from error
+        except _errors_of_clients()[1] as error:
+            number, words = getattr(error, "errno", None), getattr(error, "strerror", None) or error
+            raise ArtifactRefused(f"{path}: not {done}: {words}; {_MENDS.get(number or 0, 'see its cause')}") from error
+
+
+def _errors_of_clients() -> tuple[tuple[type[Exception], ...], tuple[type[Exception], ...]]:
+    """Return the errors that mean "no answer", and those that mean "no".
+
+    Those of botocore (S3) are no OSErrors; nobody can raise them before it is loaded.
+    """
+    botocore = sys.modules.get("botocore.exceptions")
+    if botocore is None:
+        return (ConnectionError, TimeoutError), (OSError,)
+    no_answer = (ConnectionError, TimeoutError, botocore.HTTPClientError, botocore.ConnectionError)
+    return no_answer, (OSError, botocore.BotoCoreError)
 
 
 def _modified_file(file: Path, default: float) -> float:

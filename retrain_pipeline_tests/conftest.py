@@ -4,12 +4,9 @@ import os
 import pwd
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +16,6 @@ import pytest
 from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.stores import Stores, open_stores
-
-ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -71,12 +66,22 @@ class Postgres:
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs in the folder."""
         user = "postgres" if os.geteuid() == 0 else None
-        done = subprocess.run(
-            [self.binaries / program, *arguments], cwd=self.folder, user=user, group=user, extra_groups=[] if user else None,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{program}: {done.stderr}"
+        # The server inherits what it is started with: no pipe of ours may stay open in it.
+        with (self.folder / f"{program}.out").open("w+") as out:
+            done = subprocess.run(
+                [self.binaries / program, *arguments],
+                cwd=self.folder,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                check=False,
+            )
+            out.seek(0)
+            assert done.returncode == 0, f"{program}: {out.read()}"
 
 
 def _binaries() -> Path | None:
@@ -148,46 +153,6 @@ def stores(tmp_path: Path) -> Iterator[Stores]:
     stores = open_stores(tmp_path / "home")
     yield stores
     stores.close()
-
-
-def start_python(code: str, *arguments: object) -> "subprocess.Popen[str]":
-    """Start a fresh interpreter on `code`, with the arguments in ``sys.argv[1:]``."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-
-
-@pytest.fixture
-def python():  # type: ignore[no-untyped-def]
-    """`start_python`, whose processes do not outlive the test."""
-    started: list[subprocess.Popen[str]] = []
-
-    def start(code: str, *arguments: object) -> "subprocess.Popen[str]":
-        started.append(start_python(code, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def kill_when():  # type: ignore[no-untyped-def]
-    """Wait until a condition holds, then kill a process as a power switch would."""
-
-    def kill(process: "subprocess.Popen[str]", condition) -> None:  # type: ignore[no-untyped-def]
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "the condition never came"
-            time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-
-    return kill
 
 
 @pytest.fixture

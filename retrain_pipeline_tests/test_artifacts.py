@@ -20,6 +20,7 @@ from retrain_pipeline.artifacts import (
     ArtifactMissing,
     ArtifactRefused,
     Artifacts,
+    ArtifactsUnreachable,
     DigestRefused,
     check_digest,
 )
@@ -64,7 +65,9 @@ def s3_url():
 def any_artifacts(request, tmp_path):
     if request.param == "s3":
         return Artifacts(f"{request.getfixturevalue('s3_url')}/{tmp_path.name}")
-    return Artifacts({"folder": tmp_path, "file url": f"file://{tmp_path}", "memory": f"memory://{tmp_path.name}"}[request.param])
+    return Artifacts(
+        {"folder": tmp_path, "file url": f"file://{tmp_path}", "memory": f"memory://{tmp_path.name}"}[request.param]
+    )
 
 
 def test_bytes_come_back_under_their_digest(any_artifacts):
@@ -128,12 +131,10 @@ def test_a_sweep_of_an_object_store_keeps_what_was_put_again(s3_url, monkeypatch
     old, again = artifacts.put(b"old"), artifacts.put(b"again")
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + OLD_SECONDS)
-    written = []
-    place = type(artifacts._place(again))
-    real = place.write_bytes
-    monkeypatch.setattr(place, "write_bytes", lambda self, data: (written.append(data), real(self, data))[1])
+    before = artifacts._place(again).fs.modified(artifacts._place(again).path)
+    time.sleep(1.1)  # S3 counts in seconds
     artifacts.put(b"again")
-    assert written == [b"again"]
+    assert artifacts._place(again).fs.modified(artifacts._place(again).path) > before
     assert artifacts.sweep({again}) == [old]
     assert artifacts.exists(again)
     assert not artifacts.exists(old)
@@ -144,7 +145,9 @@ def test_sweeping_nothing_is_no_error(any_artifacts):
     assert any_artifacts.collect_garbage() == 0
 
 
-@pytest.mark.parametrize("digest", ["", "abc", "../" + "a" * 61, "A" * 64, "a" * 65, "a" * 64 + "\n", "%2e" + "a" * 61, None, b"a" * 64])
+@pytest.mark.parametrize(
+    "digest", ["", "abc", "../" + "a" * 61, "A" * 64, "a" * 65, "a" * 64 + "\n", "%2e" + "a" * 61, None, b"a" * 64]
+)
 @pytest.mark.fault("S3")
 def test_a_digest_that_could_be_a_path_is_refused(artifacts, digest):
     for use in (artifacts.get, artifacts.exists, artifacts.path, check_digest):
@@ -162,7 +165,8 @@ def test_any_bytes_come_back(artifacts, data):
 def test_a_local_store_is_private_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
-        path = Path(Artifacts(tmp_path / "new" / "store").put(b"x").join(["", ""]) or Artifacts(tmp_path / "new" / "store").path(sha256(b"x")))
+        artifacts = Artifacts(tmp_path / "new" / "store")
+        path = Path(artifacts.path(artifacts.put(b"x")))
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -290,9 +294,13 @@ def test_a_full_disk_is_a_clean_error_with_its_mend(small_disk):
 def test_a_disk_without_inodes_is_a_clean_error(small_disk):
     artifacts = Artifacts(small_disk)
     stored = []
+
+    def put_on():
+        while True:
+            stored.append(artifacts.put(b"%d" % len(stored)))
+
     with pytest.raises(ArtifactRefused, match="inodes"):
-        for number in range(100_000):
-            stored.append(artifacts.put(b"%d" % number))
+        put_on()
     assert stored
     assert all(".tmp-" not in name for name in files_under(small_disk))
     assert [artifacts.get(digest) for digest in stored] == [b"%d" % number for number in range(len(stored))]
@@ -319,7 +327,10 @@ def test_a_file_beyond_the_size_limit_is_a_clean_error(artifacts):
 
 
 @pytest.mark.fault("P8", "P9")
-@pytest.mark.parametrize(("number", "mend"), [(errno.EDQUOT, "raise the quota"), (errno.EIO, "replace the disk"), (errno.EBUSY, "see its cause")])
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [(errno.EDQUOT, "raise the quota"), (errno.EIO, "replace the disk"), (errno.EBUSY, "see its cause")],
+)
 def test_an_fsync_that_fails_is_a_clean_error(artifacts, monkeypatch, number, mend):
     # A quota and a dying disk cannot be had here for real, so the system call fails in their place.
     old = artifacts.put(b"champion")
@@ -411,6 +422,20 @@ def test_an_object_store_serves_a_child_after_a_fork_and_threads(s3_url):
 def test_an_object_store_that_cannot_be_reached_is_an_error_with_its_address(s3_url):
     with pytest.raises(ArtifactRefused, match="s3://no-such-bucket"):
         Artifacts("s3://no-such-bucket/x").put(b"x")
-    nowhere = Artifacts("s3://models/x", storage_options={"endpoint_url": "http://127.0.0.1:1", "config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 1}})
-    with pytest.raises(ArtifactRefused, match="s3://models/x"):
-        nowhere.put(b"x")
+    quick = {
+        "endpoint_url": "http://127.0.0.1:1",
+        "config_kwargs": {"retries": {"max_attempts": 1}, "connect_timeout": 1},
+    }
+    nowhere = Artifacts("s3://models/x", storage_options=quick)
+    for use in (lambda: nowhere.put(b"x"), lambda: nowhere.get("a" * 64), lambda: nowhere.exists("a" * 64)):
+        with pytest.raises(ArtifactsUnreachable, match="s3://models/x"):
+            use()
+
+
+def test_an_object_store_without_credentials_is_a_permanent_error(s3_url, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(ArtifactRefused, match="credentials"):
+        Artifacts(s3_url, storage_options={"skip_instance_cache": True}).put(b"x")

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import asset_key, metadata, run_actor, settings
+from retrain_pipeline.assets.common import asset_key, metadata, model_asset, run_actor
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -12,10 +12,12 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/candidate`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **settings(
-            spec, "candidate", {"scikitlearn"}, ("training_set",), "The fitted model, its manifest and baselines."
-        ),
+    @model_asset(
+        spec,
+        "candidate",
+        {"scikitlearn"},
+        ("training_set",),
+        "The fitted model, its manifest and baselines.",
         pool="training",
     )
     def candidate(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
@@ -26,17 +28,17 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.triggers.retrain import retrain_of, subject_of
 
         opened = stores.open()
-        with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "candidate")):
+        with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "candidate")):
             deployed = opened.ledger.deployment(spec.name)
-            retrain = retrain_of(opened.ledger, spec.name, context.run_id)
-            digest = subject_of(opened.ledger, spec.name, "training_set_frozen", context.run_id)
+            retrain = retrain_of(opened.ledger, spec.name, context.run.run_id)
+            digest = subject_of(opened.ledger, spec.name, "training_set_frozen", context.run.run_id)
             manifest = build_candidate(
                 opened,
                 declaration,
                 recorded_training_set(opened, digest),
                 trigger=TriggerRef(kind=retrain.kind, id=retrain.trigger_id, attempt=retrain.attempt),
                 parent=deployed.state["champion"] if deployed else None,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 actor=run_actor(context),
             )
             store_reference(opened, spec, manifest.version)

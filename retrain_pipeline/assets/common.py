@@ -1,7 +1,7 @@
 """What all assets of a model share: keys, settings, how a check and a number look in Dagster."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,27 +47,43 @@ def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
     )
 
 
-def settings(spec: ModelSpec, asset: str, kinds: set[str], deps: Sequence[str], description: str) -> dict[str, Any]:
-    """Return the arguments of `dg.asset` that every asset of a model has."""
-    return {
-        "key": asset_key(spec.name, asset),
-        "group_name": spec.name,
-        "owners": list(spec.owners),
-        "kinds": kinds,
-        "deps": asset_keys(spec.name, deps),
-        "description": description,
-        "tags": {MODEL_TAG: spec.name},
-    }
+Body = Callable[..., Any]
 
 
-def data_side_settings(
-    spec: ModelSpec, asset: str, kinds: set[str], deps: Sequence[str], description: str
-) -> dict[str, Any]:
-    """As `settings`, partitioned by period; a back-fill is one run."""
-    return settings(spec, asset, kinds, deps, description) | {
-        "partitions_def": partitions_of(spec),
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-    }
+def model_asset(
+    spec: ModelSpec,
+    asset: str,
+    kinds: set[str],
+    deps: Sequence[str],
+    description: str,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    **more: Any,
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Return the decorator of an asset of the model side: one materialization is a version."""
+    return dg.asset(  # type: ignore[no-any-return]
+        key=asset_key(spec.name, asset),
+        group_name=spec.name,
+        owners=list(spec.owners),
+        kinds=kinds,
+        deps=asset_keys(spec.name, deps),
+        description=description,
+        tags={MODEL_TAG: spec.name},
+        check_specs=list(checks) or None,
+        **more,
+    )
+
+
+def data_asset(
+    spec: ModelSpec,
+    asset: str,
+    kinds: set[str],
+    deps: Sequence[str],
+    description: str,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+) -> Callable[[Body], dg.AssetsDefinition]:
+    """Return the decorator of an asset of the data side: a period each, and a back-fill is one run."""
+    partitions, policy = partitions_of(spec), dg.BackfillPolicy.single_run()
+    return model_asset(spec, asset, kinds, deps, description, checks, partitions_def=partitions, backfill_policy=policy)
 
 
 def check_specs(spec: ModelSpec, asset: str, names: Mapping[str, str], blocking: bool) -> list[dg.AssetCheckSpec]:

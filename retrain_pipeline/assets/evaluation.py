@@ -1,10 +1,10 @@
-"""`evaluation`: champion and candidate on the same frozen rows, every gate's verdict stored as evidence and shown here."""
+"""`evaluation`: champion and candidate on the same frozen rows, each gate's verdict stored as evidence and shown."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import asset_key, check_specs, metadata, run_actor, settings
+from retrain_pipeline.assets.common import asset_key, check_specs, metadata, model_asset, run_actor
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.gates.required import GATES
@@ -33,9 +33,13 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
     key = asset_key(spec.name, "evaluation")
 
-    @dg.asset(
-        **settings(spec, "evaluation", {"scikitlearn"}, ("candidate",), "Gates on the candidate against the champion."),
-        check_specs=check_specs(spec, "evaluation", {gate: LOOKS_AT[gate] for gate in GATES}, True),
+    @model_asset(
+        spec,
+        "evaluation",
+        {"scikitlearn"},
+        ("candidate",),
+        "Gates on the candidate against the champion.",
+        checks=check_specs(spec, "evaluation", {gate: LOOKS_AT[gate] for gate in GATES}, True),
     )
     def evaluation(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -46,14 +50,14 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
         opened = stores.open()
         actor = run_actor(context)
-        with closing(opened.ledger, spec.name, context.run_id, key):
-            retrain = retrain_of(opened.ledger, spec.name, context.run_id)
-            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run_id)
+        with closing(opened.ledger, spec.name, context.run.run_id, key):
+            retrain = retrain_of(opened.ledger, spec.name, context.run.run_id)
+            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run.run_id)
             evidence, digest = judge(
-                opened, declaration, version, mode=retrain.mode, run_id=context.run_id, actor=actor
+                opened, declaration, version, mode=retrain.mode, run_id=context.run.run_id, actor=actor
             )
             if evidence.verdict is not Verdict.PASS:
-                reject(opened, declaration, version, evidence_digest=digest, run_id=context.run_id, actor=actor)
+                reject(opened, declaration, version, evidence_digest=digest, run_id=context.run.run_id, actor=actor)
         yield dg.MaterializeResult(
             metadata=metadata(
                 {

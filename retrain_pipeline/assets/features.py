@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from retrain_pipeline.alerts import note_broken_contract
-from retrain_pipeline.assets.common import check_result, check_specs, data_side_settings, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_asset, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.verdicts import Verdict
@@ -21,11 +21,13 @@ def features_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/features`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **data_side_settings(
-            spec, "features", {"pandas", "deltalake"}, ("raw",), f"{spec.features.build} over the rows of a period."
-        ),
-        check_specs=check_specs(spec, "features", CHECKS, True),
+    @data_asset(
+        spec,
+        "features",
+        {"pandas", "deltalake"},
+        ("raw",),
+        f"{spec.features.build} over the rows of a period.",
+        checks=check_specs(spec, "features", CHECKS, True),
     )
     def features(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -36,7 +38,7 @@ def features_asset(declaration: Declaration) -> dg.AssetsDefinition:
         code = load_features(declaration.folder, spec.features)
         reports = [update_features(opened.lake, code, spec, period) for period in context.partition_keys]
         found = [(r.period, r.checks) for r in reports]
-        note_broken_contract(opened.ledger, spec.name, "features", found, context.run_id)
+        note_broken_contract(opened.ledger, spec.name, "features", found, context.run.run_id)
         only = len(reports) == 1
         for name in CHECKS:
             checks = [(period, check) for period, checks in found for check in checks if check.name == name]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_result, check_specs, data_root, data_side_settings, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -15,11 +15,13 @@ def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/feedback`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **data_side_settings(
-            spec, "feedback", {"deltalake"}, ("raw", "predictions"), "Labels as they mature, beside what was predicted."
-        ),
-        check_specs=check_specs(spec, "feedback", CHECKS, False),
+    @data_asset(
+        spec,
+        "feedback",
+        {"deltalake"},
+        ("raw", "predictions"),
+        "Labels as they mature, beside what was predicted.",
+        checks=check_specs(spec, "feedback", CHECKS, False),
     )
     def feedback(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -32,7 +34,9 @@ def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
         for period in context.partition_keys:
             taken.append((period, ingest_labels(opened.lake, spec.data, spec.name, period, root=data_root())))
             reports.append(update_feedback(opened, spec, period))
-        yield check_result(spec.name, "feedback", "labels", [(p, r.check) for p, r in taken], stops=False)
+        yield check_result(
+            spec.name, "feedback", "labels", [(p, check) for p, r in taken for check in r.checks], stops=False
+        )
         last = reports[-1]
         yield dg.MaterializeResult(
             metadata=metadata(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import settings
+from retrain_pipeline.assets.common import model_asset
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -11,13 +11,13 @@ def model_card_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/model_card`."""
     spec = declaration.spec
 
-    @dg.asset(**settings(spec, "model_card", {"markdown"}, ("release",), "The card of the released version."))
+    @model_asset(spec, "model_card", {"markdown"}, ("release",), "The card of the released version.")
     def model_card(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.records.card import write_card
         from retrain_pipeline.triggers.retrain import subject_of
 
         opened = stores.open()
-        version = subject_of(opened.ledger, spec.name, "released", context.run_id)
+        version = subject_of(opened.ledger, spec.name, "released", context.run.run_id)
         card = write_card(opened, declaration, version)
         return dg.MaterializeResult(
             metadata={

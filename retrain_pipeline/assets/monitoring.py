@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_result, check_specs, data_side_settings, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_asset, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.spec.declaration import Declaration
@@ -19,15 +19,13 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/monitoring`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **data_side_settings(
-            spec,
-            "monitoring",
-            {"deltalake", "evidently"},
-            ("features", "predictions", "feedback"),
-            "Drift, performance, latency and errors of a period; the stored verdict that the trigger reads.",
-        ),
-        check_specs=check_specs(spec, "monitoring", CHECKS, False),
+    @data_asset(
+        spec,
+        "monitoring",
+        {"deltalake", "evidently"},
+        ("features", "predictions", "feedback"),
+        "Drift, performance, latency and errors of a period; the stored verdict that the trigger reads.",
+        checks=check_specs(spec, "monitoring", CHECKS, False),
     )
     def monitoring(
         context: dg.AssetExecutionContext, stores: StoresResource

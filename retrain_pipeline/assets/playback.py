@@ -49,7 +49,10 @@ class Player:
 
     def ask(self) -> dg.RunRequest | str:
         """Let the sensor look; return the run that it asks for, or why it does not."""
-        with dg.build_sensor_context(instance=self.instance, definitions=self.definitions) as context:
+        resources = dict(self.definitions.resources or {})
+        with dg.build_sensor_context(
+            instance=self.instance, definitions=self.definitions, resources=resources
+        ) as context:
             tick = self._sensor.evaluate_tick(context)
         requests = tick.run_requests or []
         if not requests:

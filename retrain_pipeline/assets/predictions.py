@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import data_side_settings, metadata
+from retrain_pipeline.assets.common import data_asset, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -11,14 +11,8 @@ def predictions_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/predictions`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **data_side_settings(
-            spec,
-            "predictions",
-            {"scikitlearn", "deltalake"},
-            ("features",),
-            "Rows scored by the champion of their time.",
-        )
+    @data_asset(
+        spec, "predictions", {"scikitlearn", "deltalake"}, ("features",), "Rows scored by the champion of their time."
     )
     def predictions(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.release.serving import score_period

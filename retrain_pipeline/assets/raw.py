@@ -8,8 +8,8 @@ from retrain_pipeline.alerts import note_broken_contract
 from retrain_pipeline.assets.common import (
     check_result,
     check_specs,
+    data_asset,
     data_root,
-    data_side_settings,
     metadata,
 )
 from retrain_pipeline.assets.resources import StoresResource
@@ -29,11 +29,13 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/raw`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **data_side_settings(
-            spec, "raw", {spec.data.source.kind, "deltalake"}, (), "Rows of the source, by period, contract checked."
-        ),
-        check_specs=[*check_specs(spec, "raw", GATES, True), *check_specs(spec, "raw", OBSERVATIONS, False)],
+    @data_asset(
+        spec,
+        "raw",
+        {spec.data.source.kind, "deltalake"},
+        (),
+        "Rows of the source, by period, contract checked.",
+        checks=[*check_specs(spec, "raw", GATES, True), *check_specs(spec, "raw", OBSERVATIONS, False)],
     )
     def raw(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -45,7 +47,7 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
             ingest_period(opened.lake, spec.data, spec.name, period, root=data_root())
             for period in context.partition_keys
         ]
-        note_broken_contract(opened.ledger, spec.name, "raw", [(r.period, r.checks) for r in reports], context.run_id)
+        note_broken_contract(opened.ledger, spec.name, "raw", [(r.period, r.checks) for r in reports], context.run.run_id)
         only = len(reports) == 1
         for name in (*GATES, *OBSERVATIONS):
             found = [(r.period, c) for r in reports for c in r.checks if c.name == name]

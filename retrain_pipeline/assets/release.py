@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import asset_key, metadata, run_actor, settings
+from retrain_pipeline.assets.common import asset_key, metadata, model_asset, run_actor
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -12,14 +12,12 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/release`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **settings(
-            spec,
-            "release",
-            set(),
-            ("evaluation",),
-            "Re-reads the evidence by digest and makes the version champion. Dagster's checks only show; this decides.",
-        )
+    @model_asset(
+        spec,
+        "release",
+        set(),
+        ("evaluation",),
+        "Re-reads the evidence by digest and makes the version champion. Dagster's checks only show; this decides.",
     )
     def release(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.release.release import newest_evidence
@@ -27,15 +25,15 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.triggers.retrain import subject_of
 
         opened = stores.open()
-        with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "release")):
-            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run_id)
+        with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "release")):
+            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run.run_id)
             evidence_digest = newest_evidence(opened, spec.name, version)
             outcome = release_version(
                 opened,
                 declaration,
                 version,
                 evidence_digest=evidence_digest,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 actor=run_actor(context),
             )
         return dg.MaterializeResult(

@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from pathlib import Path
 
 import dagster as dg
 
@@ -33,11 +34,15 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     artifacts_url: str = ""
     ledger_url: str = ""
 
+    def folder(self) -> Path:
+        """Return the folder of what has no URL of its own."""
+        return Path(self.home or os.environ.get("RETRAIN_HOME", DEFAULT_HOME))
+
     def open(self) -> Stores:
         """Open the stores; cheap, nothing is touched before its first use."""
         environment = os.environ
         return _opened(
-            self.home or environment.get("RETRAIN_HOME", DEFAULT_HOME),
+            str(self.folder()),
             self.lake_url or environment.get("RETRAIN_LAKE_URL") or None,
             self.artifacts_url or environment.get("RETRAIN_ARTIFACTS_URL") or None,
             self.ledger_url or environment.get("RETRAIN_LEDGER_URL") or None,

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from retrain_pipeline.assets.common import ATTEMPT_TAG, TRIGGER_TAG, asset_key, metadata, run_actor, settings
+from retrain_pipeline.assets.common import ATTEMPT_TAG, TRIGGER_TAG, asset_key, metadata, model_asset, run_actor
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -18,7 +18,7 @@ class RetrainConfig(dg.Config):
     kind: str = Field("manual", description="Why: first_model, performance, drift, max_age or manual.")
     mode: str = Field(
         "",
-        description="What the candidate must prove: first, non_inferiority or superiority; empty: what the state asks for.",
+        description="What must be proved: first, non_inferiority or superiority; empty: what the state asks for.",
     )
     trigger_id: str = Field("", description="The evidence that asked; empty for a person.")
     attempt: int = Field(1, ge=1, description="Which attempt at this trigger it is.")
@@ -28,14 +28,8 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/training_set`."""
     spec = declaration.spec
 
-    @dg.asset(
-        **settings(
-            spec,
-            "training_set",
-            {"deltalake"},
-            ("features", "feedback"),
-            "Labelled rows as of a moment, frozen by digest.",
-        )
+    @model_asset(
+        spec, "training_set", {"deltalake"}, ("features", "feedback"), "Labelled rows as of a moment, frozen by digest."
     )
     def training_set(
         context: dg.AssetExecutionContext, config: RetrainConfig, stores: StoresResource
@@ -49,7 +43,7 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
         retrain = retrain_requested(
             opened.ledger,
             spec,
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             as_of=config.as_of,
             kind=config.kind,
             mode=config.mode,
@@ -58,11 +52,11 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
             actor=actor,
         )
         context.instance.add_run_tags(
-            context.run_id, {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt)}
+            context.run.run_id, {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt)}
         )
-        with closing(opened.ledger, spec.name, context.run_id, asset_key(spec.name, "training_set")):
+        with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "training_set")):
             frozen = freeze_training_set(opened, spec, retrain.as_of)
-            record_training_set(opened, frozen, run_id=context.run_id, actor=actor)
+            record_training_set(opened, frozen, run_id=context.run.run_id, actor=actor)
         return dg.MaterializeResult(
             metadata=metadata(
                 {

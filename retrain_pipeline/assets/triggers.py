@@ -1,4 +1,4 @@
-"""Sensors: one a model that asks for a retrain, one for all that raises alerts. They read stored verdicts, never data."""
+"""Sensors: one a model that asks for a retrain, one for all that raises alerts. They read verdicts, never data."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -106,7 +106,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
 
 
 def _note_failed_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
-    """Give the failed runs of our models their ledger entries; Dagster's own failure sensors miss what never started."""
+    """Give the failed runs of our models their entries; Dagster's failure sensors miss what never started."""
     records = context.instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=RUNS_A_TICK
     )
@@ -132,12 +132,10 @@ def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:
         description="Enters failed gates, failed contracts and failed runs in the ledger, and tells the notifiers.",
     )
     def alerts(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult | dg.SkipReason:
-        from pathlib import Path
-
         opened = stores.open()
         _note_failed_runs(context, opened.ledger, models)
         before = int(context.cursor or 0)
-        told, seq, troubles = raise_alerts(opened.ledger, notifiers_from_environment(Path(stores.folder())), before)
+        told, seq, troubles = raise_alerts(opened.ledger, notifiers_from_environment(stores.folder()), before)
         for trouble in troubles:
             context.log.error(trouble)
         return dg.SensorResult(

@@ -56,7 +56,7 @@ def world_folder(declaration: "Declaration") -> Path:
 
 
 def deliver(world: LendingWorld, folder: Path, week: int) -> None:
-    """Deliver a week's files as if they had lain in the inbox for an hour: an inbox takes only files that are settled."""
+    """Deliver a week's files as if an hour ago: an inbox takes only files that are settled."""
     settled = time.time() - 3600
     for file in world.write(folder, weeks=[week]):
         os.utime(file, (settled, settled))
@@ -131,7 +131,7 @@ def tell_world(console: Console, world: LendingWorld) -> None:
     console.print(
         Panel(
             f"A lender decides on {world.applications_per_week} applications a week; whether a loan defaults is known "
-            f"30 days later.\nIn the week of [bold]{drift:%Y-%m-%d}[/bold] applicants and what makes them default change."
+            f"30 days later.\nIn the week of [bold]{drift:%Y-%m-%d}[/bold] applicants change, and what makes them default."
             f"\nIn the week of [bold]{poison:%Y-%m-%d}[/bold] the upstream system delivers outcomes inverted.\n"
             "The loop is told neither. Each week is a real Dagster run; retrains are asked for by the sensor.",
             title="A simulated world",
@@ -151,7 +151,8 @@ def tell_end(console: Console, stores: "Stores", home: Path, comparison: Compari
     console.print(table)
     check = stores.ledger.verify()
     console.print(f"Ledger: {check.entries} entries, chain {check.verdict.value}. The demo took {seconds:.0f} s.")
-    champion = (stores.ledger.deployment(MODEL) or _nobody()).state["champion"]
+    deployed = stores.ledger.deployment(MODEL)
+    champion = deployed.state["champion"] if deployed else "VERSION"
     console.print(
         Panel(
             "make ui                                            the same in Dagster: http://127.0.0.1:3000\n"
@@ -160,10 +161,6 @@ def tell_end(console: Console, stores: "Stores", home: Path, comparison: Compari
             title="What to open next",
         )
     )
-
-
-def _nobody() -> Exception:
-    return NotFound(f"{MODEL}: no model was released")
 
 
 def play_world(console: Console, player: "Player", stores: "Stores", world: LendingWorld, folder: Path) -> None:

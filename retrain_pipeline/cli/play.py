@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
     from retrain_pipeline.assets.playback import Played, Player
+    from retrain_pipeline.stores import Stores
 
 
 def dagster_instance(home: Path) -> "dg.DagsterInstance":
@@ -60,7 +61,7 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def newest_period(declaration: Declaration) -> str:
+def newest_period(declaration: Declaration, stores: "Stores") -> str:
     """Return the period of the newest row that the source has.
 
     Raises
@@ -69,18 +70,16 @@ def newest_period(declaration: Declaration) -> str:
         When the source is empty.
     """
     from retrain_pipeline.assets.common import data_root
-    from retrain_pipeline.lake.ingest import newest_event_time
+    from retrain_pipeline.lake.span import newest_event_time
 
     data = declaration.spec.data
-    newest = newest_event_time(data, root=data_root())
+    newest = newest_event_time(stores.lake, data, declaration.spec.name, root=data_root())
     if newest is None:
         raise NotFound(f"{declaration.spec.name}: the source has no rows")
     return data.time.calendar().key(newest)
 
 
-def periods_to_play(
-    declaration: Declaration, ledger_as_of: str | None, first: str | None, last: str | None
-) -> list[str]:
+def periods_to_play(declaration: Declaration, stores: "Stores", first: str | None, last: str | None) -> list[str]:
     """Return the periods from `first` (or where the record ends) to `last` (or the newest in the source)."""
     from datetime import datetime
 
@@ -88,8 +87,9 @@ def periods_to_play(
     if first:
         start = calendar.bounds(first)[0]
     else:
-        start = datetime.fromisoformat(ledger_as_of) if ledger_as_of else calendar.origin
-    return calendar.keys_between(start, calendar.bounds(last or newest_period(declaration))[1])
+        monitored = stores.ledger.latest(declaration.spec.name, "monitored")
+        start = datetime.fromisoformat(monitored.payload["as_of"]) if monitored else calendar.origin
+    return calendar.keys_between(start, calendar.bounds(last or newest_period(declaration, stores))[1])
 
 
 def told(played: "Played") -> str | None:
@@ -108,8 +108,7 @@ def play_history(console: Console, declaration: Declaration, home: Path, first: 
     from retrain_pipeline.cli.show import show_status
 
     stores = StoresResource().open()
-    monitored = stores.ledger.latest(declaration.spec.name, "monitored")
-    periods = periods_to_play(declaration, monitored.payload["as_of"] if monitored else None, first, last)
+    periods = periods_to_play(declaration, stores, first, last)
     if not periods:
         console.print(f"{declaration.spec.name}: every period of the source was played already")
         return

@@ -83,7 +83,12 @@ def show_history(console: Console, stores: "Stores", model: str) -> None:
             verdict = event.payload["verdict"]
             words = f"monitoring turned {verdict}"
         table.add_row(
-            str(event.seq), day(event.payload.get("as_of")), event.action, event.subject or "", escape(words), event.actor
+            str(event.seq),
+            day(event.payload.get("as_of")),
+            event.action,
+            event.subject or "",
+            escape(words),
+            event.actor,
         )
     console.print(table)
 

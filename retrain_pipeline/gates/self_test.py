@@ -28,6 +28,8 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
     as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a
     known-good one does not pass: the rows cannot show even that.
     """
+    if not len(paired.candidate):
+        return GateResult(gate="self_test", verdict=Verdict.INCONCLUSIVE, n=0, words="no rows to test the gate on")
     bad = {"three times the reference's loss": _worse(paired.reference)}
     if shuffled is not None and len(shuffled) and shuffled.mean() > _worst_allowed(paired):
         bad["its predictions shuffled"] = shuffled

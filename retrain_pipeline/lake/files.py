@@ -25,10 +25,10 @@ ROW = "_row"
 ROW_GROUP = 65_536
 MAX_COLUMNS = 10_000
 MAX_LINE_BYTES = 2**20
-# Text of real tables packs 5- to 30-fold; a bomb packs 1000-fold.
+# Text of real tables packs 5- to 30-fold, a bomb 1000-fold. One float column alone is 8 bytes a row.
 MAX_UNPACKED_SHARE = 200
 MIN_UNPACKED_BUDGET = 64 * 2**20
-MAX_CELLS_PER_BYTE = 1000
+MAX_CELLS_PER_BYTE = 100
 
 
 @dataclass(frozen=True)

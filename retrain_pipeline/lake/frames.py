@@ -53,8 +53,6 @@ def align(frame: "pd.DataFrame", known: Mapping[str, "pa.DataType"]) -> dict[str
     ColumnRefused
         Names that repeat or are reserved, mixed objects, naive or missing times, a type other than before.
     """
-    import pandas as pd
-
     names = [str(name) for name in frame.columns if name not in (PERIOD, CONTENT)]
     if not len(frame):  # no value tells what an object column of no rows holds
         names = [name for name in names if name in known or frame[name].dtype != object]
@@ -67,8 +65,6 @@ def align(frame: "pd.DataFrame", known: Mapping[str, "pa.DataType"]) -> dict[str
     names.sort(key=lambda name: (name != EVENT_TIME, name != KNOWN_TIME))
     aligned = {name: _align_column(frame[name], known.get(name)) for name in names}
     for name in (EVENT_TIME, KNOWN_TIME):
-        if not isinstance(aligned[name].dtype, pd.DatetimeTZDtype):
-            raise ColumnRefused(f"column {name!r} is {frame[name].dtype}: it must be an aware time")
         if aligned[name].isna().any():
             raise ColumnRefused(f"column {name!r} has missing times: every row needs one")
     return aligned
@@ -162,7 +158,8 @@ def _to_series(column: Any) -> Any:
         return column.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
     series = column.to_pandas()
     if isinstance(series.dtype, pd.DatetimeTZDtype):
-        return series.astype("datetime64[us, UTC]")
+        # Arrow gives pytz's UTC, pandas datetime's: two such columns would meet as objects in a concat.
+        return series.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
     values = series.to_numpy()
     return series if values.flags.writeable else series.copy()  # one chunk would be a read-only view of Arrow memory
 

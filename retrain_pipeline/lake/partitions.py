@@ -117,7 +117,7 @@ def scan(
     if not wanted:
         return frames.to_frame(chosen, list(schema.empty_table().select(chosen).columns))
     moment = None if known_by is None else pa.scalar(as_utc(known_by), pa.timestamp("us", tz="UTC"))
-    table = handle.to_pyarrow_dataset(partitions=[(PERIOD, "in", wanted)]).to_table(
+    table = handle.to_pyarrow_dataset(file_pruning_predicate=[(PERIOD, "in", wanted)]).to_table(
         columns=list(dict.fromkeys([*chosen, EVENT_TIME, PERIOD])),
         filter=None if moment is None else pc.field(KNOWN_TIME) <= moment,
     )

@@ -33,6 +33,7 @@ TABLES = ("raw", "quarantine", "features", "labels", "predictions", "feedback", 
 
 _ATTEMPTS = 20
 _CONFIGURATION = {
+    "delta.checkpointInterval": "20",  # opening a table reads the commits since the last checkpoint one by one
     # delta-rs would drop log entries after 30 days, and with them versions that training sets cite.
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",

@@ -48,14 +48,14 @@ class TimeReader:
         import pyarrow as pa
 
         kind = values.type
+        if values.null_count == len(values):
+            return pa.chunked_array([pa.nulls(len(values), pa.timestamp("us", tz="UTC"))])
         if pa.types.is_dictionary(kind):
             return self.read(values.cast(kind.value_type))
         if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
             return self._from_timestamps(values)
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             return self._from_text(values) if self.unit == "text" else self._from_epoch(self._whole_numbers(values))
-        if pa.types.is_null(kind):
-            return values.cast(pa.timestamp("us", tz="UTC"))
         if self.unit != "text" and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             return self._from_epoch(values)
         raise SourceRefused(

@@ -105,6 +105,8 @@ def build_estimator(candidate: Candidate, params: Mapping[str, Any], task: Task,
     if not fits(estimator):
         raise EstimatorRefused(f"estimator {candidate.estimator!r} is no {kind}, and the label's task is {task}")
     ours = {"random_state": seed, "n_jobs": threads}
+    if threads == 1 and found.__module__.startswith("sklearn."):
+        del ours["n_jobs"]  # None is one thread there already, and some warn when it is set
     return estimator.set_params(**{name: value for name, value in ours.items() if name in has and name not in wanted})
 
 

@@ -54,6 +54,10 @@ class FeaturesMissing(PermanentError):
     """Features that a model needs and the frame does not have, or has in another type."""
 
 
+class AnswersNotFinite(PermanentError):
+    """A model that answers NaN or infinity: an answer that nobody may compare or serve."""
+
+
 class ModelDamaged(PermanentError):
     """Bytes that are no model, or a model whose trees point outside themselves."""
 

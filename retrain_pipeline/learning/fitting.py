@@ -14,7 +14,7 @@ from retrain_pipeline.errors import RetrainError
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.learning.budget import Meter, Purse
 from retrain_pipeline.learning.candidates import ColumnPlan, build_pipeline, plan_columns
-from retrain_pipeline.learning.errors import AllCandidatesFailed
+from retrain_pipeline.learning.errors import AllCandidatesFailed, AnswersNotFinite
 from retrain_pipeline.learning.frames import Frames
 from retrain_pipeline.learning.losses import metric_value, row_losses
 from retrain_pipeline.learning.prediction import predict
@@ -278,6 +278,8 @@ def _guarded(work: Callable[[], Any]) -> Any:
     """
     try:
         return work()
+    except AnswersNotFinite as error:
+        raise _FitFailed(str(error)) from error
     except (RetrainError, _FitFailed):
         raise
     except MemoryError as error:

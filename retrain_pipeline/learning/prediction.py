@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.lake.declared import Task
-from retrain_pipeline.learning.errors import FeaturesMissing
+from retrain_pipeline.learning.errors import AnswersNotFinite, FeaturesMissing
 from retrain_pipeline.learning.losses import CLASS_PREFIX
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def predict(pipeline: Any, task: Task, features: "pd.DataFrame") -> Predictions:
     ------
     FeaturesMissing
         When a feature is not there, or holds text where the model learned numbers.
+    AnswersNotFinite
+        When an answer is NaN or infinite. A class from a NaN probability would look like an answer.
     """
     import numpy as np
     import pandas as pd
@@ -55,12 +57,12 @@ def predict(pipeline: Any, task: Task, features: "pd.DataFrame") -> Predictions:
         return Predictions(pd.DataFrame(empty, index=features.index), {}, {})
     nothing = np.full(len(given), np.nan)
     if task == "regression":
-        told = {"prediction": np.asarray(pipeline.predict(given), dtype=np.float64), "score": nothing}
+        told = {"prediction": _finite(np.asarray(pipeline.predict(given), dtype=np.float64)), "score": nothing}
     elif not hasattr(pipeline, "predict_proba"):
         answers = pipeline.predict(given)
         told = {"prediction": answers.astype(np.int64 if task == "binary" else object), "score": nothing}
     else:
-        told = _classified(task, pipeline.predict_proba(given), pipeline.classes_)
+        told = _classified(task, _finite(pipeline.predict_proba(given)), pipeline.classes_)
     return Predictions(pd.DataFrame(told, index=features.index), unseen, missing)
 
 
@@ -89,6 +91,15 @@ def aligned(features: "pd.DataFrame", numeric: list[str], categorical: list[str]
         column = features[name].astype(object)
         columns[name] = column.map(str, na_action="ignore").where(column.notna(), None)
     return pd.DataFrame(columns, index=features.index)
+
+
+def _finite(answers: Any) -> Any:
+    import numpy as np
+
+    good = np.isfinite(answers).reshape(len(answers), -1).all(axis=1)
+    if not good.all():
+        raise AnswersNotFinite(f"the model's answers for {int((~good).sum())} of {len(good)} rows are not finite")
+    return answers
 
 
 def _classified(task: Task, chances: Any, classes: Any) -> dict[str, Any]:

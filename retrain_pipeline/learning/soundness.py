@@ -47,9 +47,10 @@ def _inside(value: Any, features: int) -> list[tuple[Any, int]]:
 
 
 def _check_tree(tree: Any) -> None:
+    # Before any array of it is looked at: scikit-learn makes them as long as the tree says that it is.
+    if not 0 < tree.node_count <= tree.capacity:
+        raise ModelDamaged(f"a tree says it has {tree.node_count} nodes and holds {tree.capacity}")
     nodes = tree.__getstate__()["nodes"]
-    if tree.node_count != len(nodes) or not len(nodes):
-        raise ModelDamaged(f"a tree says it has {tree.node_count} nodes and holds {len(nodes)}")
     inner = nodes["left_child"] != -1
     _check_links(nodes["left_child"], nodes["right_child"], inner)
     _check_feature(nodes["feature"], inner, int(tree.n_features))

@@ -1,5 +1,6 @@
 """The training set of a moment: which frozen rows a candidate may learn from, and which it will be judged on."""
 
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,8 @@ def freeze_training_set(stores: Stores, spec: ModelSpec, as_of: datetime) -> Tra
 
     Rows count when their event lies before `as_of` and feature and label were known by then (I25). The window is the
     newest `training.window_periods` periods of event time that have labels and features; the newest
-    `training.evaluation_periods` of those are for judging, the rest for training.
+    `training.evaluation_periods` of those are for judging, the rest for training. The newest periods do not count yet
+    while their labelled share is under half of what is usual.
 
     Raises
     ------
@@ -159,8 +161,9 @@ def _window(
     hours = known["_event_time"].dt.floor("h")
     names = {moment: calendar.key(moment) for moment in hours.unique()}
     known = known.assign(event_period=hours.map(names))
-    usable = set(lake.periods(spec.name, "features", feature_version))
-    labelled = sorted(set(known["event_period"]) & usable)
+    rows = {name: one.rows for name, one in lake.partitions(spec.name, "features", feature_version).items()}
+    labels = known["event_period"].value_counts()
+    labelled = _mature({name: labels[name] / rows[name] for name in sorted(labels.index) if rows.get(name)})
     if len(labelled) < training.min_periods:
         raise NothingToLearn(
             spec.name,
@@ -169,6 +172,18 @@ def _window(
         )
     window = labelled[-training.window_periods :]
     return window, sorted(set(known.loc[known["event_period"].isin(window), "_period"]))
+
+
+def _mature(share: dict[str, float]) -> list[str]:
+    """Return the labelled periods without the newest that have only begun to be labelled.
+
+    One early label would otherwise make a period, and push a whole one out of the rows that judge. What "begun" means
+    is relative: where only one row in ten is ever labelled, a tenth is a labelled period.
+    """
+    periods = list(share)
+    while len(periods) > 1 and share[periods[-1]] < statistics.median(share[one] for one in periods[:-1]) / 2:
+        periods.pop()
+    return periods
 
 
 def _frames(

@@ -172,8 +172,9 @@ def as_entry(row: Mapping[Any, Any]) -> Entry:
         When the row is not what was written.
     """
     try:
-        if chain_digest(row) == row["sha256"]:
-            return Entry(**{**row, "payload": read_json(row["payload"])})
+        payload = read_json(row["payload"])
+        if chain_digest(row) == row["sha256"] and isinstance(payload, dict):
+            return Entry(**{**row, "payload": payload})
     except (NotCanonical, AttributeError):  # a number or bytes where a text was
         pass
     raise LedgerDamaged(f"entry {row['seq']} was edited; run verify, and restore the ledger from a backup")

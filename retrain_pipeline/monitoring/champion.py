@@ -22,7 +22,7 @@ class Champion:
 
 
 def read_champion(ledger: "Ledger", spec: ModelSpec) -> Champion | None:
-    """Return the champion of now with its validated loss, or None before the first release: two questions to the ledger."""
+    """Return the champion of now and its validated loss, or None before the first release; two questions."""
     row = ledger.deployment(spec.name)
     if row is None:
         return None

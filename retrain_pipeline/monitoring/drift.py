@@ -55,7 +55,8 @@ class Drift:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that drifted, the largest effect first."""
         failed = [result for result in self.results if result.verdict is Verdict.FAIL]
-        return tuple(result.column for result in sorted(failed, key=lambda result: (-(result.effect or 0.0), result.column)))
+        farthest_first = sorted(failed, key=lambda result: (-(result.effect or 0.0), result.column))
+        return tuple(result.column for result in farthest_first)
 
     @property
     def max_effect(self) -> float | None:
@@ -63,7 +64,9 @@ class Drift:
         return max((result.effect for result in self.results if result.effect is not None), default=None)
 
 
-def drift(reference: Profile, current: Mapping[str, ColumnProfile], run_length_periods: float, what: str = "columns") -> Drift:
+def drift(
+    reference: Profile, current: Mapping[str, ColumnProfile], run_length_periods: float, what: str = "columns"
+) -> Drift:
     """Return the drift of every column of the reference.
 
     Parameters
@@ -135,9 +138,7 @@ def _folded(side: ColumnProfile) -> list[int]:
     return [side.counts[0] + side.below, *side.counts[1:-1], side.counts[-1] + side.above]
 
 
-def index_and_null(
-    before: "NDArray[np.int64]", now: "NDArray[np.int64]", alpha: float
-) -> tuple[float, float, float]:
+def index_and_null(before: "NDArray[np.int64]", now: "NDArray[np.int64]", alpha: float) -> tuple[float, float, float]:
     """Return the index of two rows of counts, and its mean and 1 − `alpha` quantile under no drift."""
     import numpy as np
     from scipy.stats import chi2

@@ -62,9 +62,7 @@ def update_feedback(stores: Stores, spec: ModelSpec, period: str) -> FeedbackRep
     write = lake.replace_partition(spec.name, "feedback", period, joined)
     touched = set() if joined.empty else set(joined["predicted_period"])
     maturity = _maturity(lake, spec, end, touched)
-    return FeedbackReport(
-        spec.name, period, len(labels), len(joined), len(labels) - answered, write, maturity
-    )
+    return FeedbackReport(spec.name, period, len(labels), len(joined), len(labels) - answered, write, maturity)
 
 
 def mature_feedback(
@@ -118,8 +116,8 @@ def champion_losses(
     parts: list[tuple[Any, Any, Any]] = []
     for periods in _batches(lake, spec, as_of, since):
         frame = lake.read(spec.name, "feedback", periods=periods, known_by=as_of, columns=columns)
-        times = frame["_event_time"]
-        frame = frame[(frame["model_version"] == version) & (times >= since) & (times < until)]
+        event = frame["_event_time"]
+        frame = frame[(frame["model_version"] == version) & (event >= since) & (event < until)]
         newest_first = np.argsort(-frame["_known_time"].astype("int64").to_numpy(), kind="stable")
         moments = frame["_event_time"].dt.tz_localize(None).to_numpy()
         values = (row_digests(frame, identity), frame["loss"].to_numpy(), moments)
@@ -128,7 +126,7 @@ def champion_losses(
         return np.empty(0), np.empty(0, dtype="datetime64[us]")
     rows, losses, times = (np.concatenate(side) for side in zip(*parts, strict=True))
     _, first = np.unique(rows, return_index=True)
-    return losses[first], times[first].astype("datetime64[us]")
+    return np.asarray(losses[first], dtype=np.float64), times[first].astype("datetime64[us]")
 
 
 def _batches(lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime) -> Iterator[list[str]]:

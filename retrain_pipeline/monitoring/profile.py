@@ -18,13 +18,14 @@ BINS = 10
 TOP_LEVELS = 100
 """Levels of a category that are counted by name; the rest is `other`, so that an id as a category stays small (I26)."""
 
+_MEND = "profile both with the edges of one reference"
 Edges = tuple[float, ...] | tuple[str, ...]
-"""Of a numeric column: lowest value, cuts between the bins, highest value (floats). Of a category: its levels (texts)."""
+"""Of a numeric column: lowest value, cuts between bins, highest value (floats). Of a category: its levels (texts)."""
 
 
 @dataclass(frozen=True)
 class NumericProfile:
-    """A numeric column: rows per bin ``(edges[i], edges[i+1]]`` (the first closed), outside of them, missing, and moments."""
+    """A numeric column: rows per bin ``(edges[i], edges[i+1]]`` (the first closed), outside, missing; and moments."""
 
     edges: tuple[float, ...]
     counts: tuple[int, ...]
@@ -45,7 +46,7 @@ class NumericProfile:
     def merge(self, other: "NumericProfile") -> "NumericProfile":
         """Return the profile of the rows of both."""
         if self.edges != other.edges:
-            raise ProfilesDiffer(f"bins {self.edges[:3]}… and {other.edges[:3]}… differ: profile both with one reference's edges")
+            raise ProfilesDiffer(f"bins {self.edges[:3]}… and {other.edges[:3]}… differ: {_MEND}")
         count = self.count + other.count
         delta = other.mean - self.mean
         share = other.count / count if count else 0.0
@@ -82,7 +83,7 @@ class CategoryProfile:
     def merge(self, other: "CategoryProfile") -> "CategoryProfile":
         """Return the profile of the rows of both."""
         if self.edges != other.edges:
-            raise ProfilesDiffer(f"levels {self.edges[:3]}… and {other.edges[:3]}… differ: profile both with one reference's levels")
+            raise ProfilesDiffer(f"levels {self.edges[:3]}… and {other.edges[:3]}… differ: {_MEND}")
         return CategoryProfile(
             edges=self.edges,
             counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
@@ -116,17 +117,18 @@ class Profile:
         """
         if self.columns.keys() != other.columns.keys():
             odd = sorted(self.columns.keys() ^ other.columns.keys())
-            raise ProfilesDiffer(f"columns {', '.join(odd)} are in one profile only: profile both with one reference's edges")
-        merged = {}
+            raise ProfilesDiffer(f"columns {', '.join(odd)} are in one profile only: {_MEND}")
+        merged: dict[str, ColumnProfile] = {}
         for name, mine in self.columns.items():
             theirs = other.columns[name]
             if isinstance(mine, NumericProfile) and isinstance(theirs, NumericProfile):
                 merged[name] = mine.merge(theirs)
-            elif isinstance(mine, CategoryProfile) and isinstance(theirs, CategoryProfile):
+                continue
+            if isinstance(mine, CategoryProfile) and isinstance(theirs, CategoryProfile):
                 merged[name] = mine.merge(theirs)
-            else:
-                raise ProfilesDiffer(f"column {name!r} is a number in one profile and a category in the other")
-        return Profile(self.rows + other.rows, dict(merged))
+                continue
+            raise ProfilesDiffer(f"column {name!r} is a number in one profile and a category in the other")
+        return Profile(self.rows + other.rows, merged)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, no NaN among them."""
@@ -147,7 +149,8 @@ def _listed(column: dict[str, Any]) -> dict[str, Any]:
 
 
 def _column_from_json(value: Mapping[str, Any]) -> ColumnProfile:
-    fields = {name: tuple(field) if isinstance(field, list) else field for name, field in value.items() if name != "kind"}
+    fields: dict[str, Any] = {name: field for name, field in value.items() if name != "kind"}
+    fields |= {"edges": tuple(value["edges"]), "counts": tuple(value["counts"])}
     if value["kind"] == "category":
         return CategoryProfile(**fields)
     # Canonical JSON spells 1.0 as 1.
@@ -186,7 +189,8 @@ def profile_column(column: "pd.Series[Any]", edges: Edges | None = None) -> Colu
     if edges and isinstance(edges[0], str):
         return _category(column, tuple(str(level) for level in edges))
     if not numeric and column.notna().any():
-        raise ProfilesDiffer(f"column {column.name!r} was a number and now holds text, e.g. {column.dropna().iloc[0]!r:.60}")
+        example = column.dropna().iloc[0]
+        raise ProfilesDiffer(f"column {column.name!r} was a number and now holds text, e.g. {example!r:.60}")
     return _numeric(column, tuple(float(edge) for edge in edges))
 
 

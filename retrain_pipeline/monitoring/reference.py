@@ -18,7 +18,7 @@ PROFILED = "profiled"
 
 @dataclass(frozen=True)
 class Reference:
-    """Profiles of a version's training features and of its predictions on them; `sample` is some of the rows (parquet)."""
+    """Profiles of a version's training features and of what it predicts on them; `sample`: some rows, as parquet."""
 
     features: Profile
     predictions: Profile | None

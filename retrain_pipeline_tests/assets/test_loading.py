@@ -32,7 +32,12 @@ print(json.dumps({
 def load_in_fresh_interpreter(folder: Path, **environment: str) -> dict:
     """Load the code location as Dagster would, in a new process that starts in `folder`."""
     done = subprocess.run(
-        [sys.executable, "-c", LOAD], cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOAD],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -48,11 +53,24 @@ def test_code_location_loads_without_the_heavy_libraries():
 def test_definitions_load_from_an_installed_wheel(tmp_path):
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
-        cwd=CHECKOUT, check=True, capture_output=True,
+        cwd=CHECKOUT,
+        check=True,
+        capture_output=True,
     )
     wheel = next((tmp_path / "dist").glob("*.whl"))
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(tmp_path / "site"), str(wheel)],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--target",
+            str(tmp_path / "site"),
+            str(wheel),
+        ],
         check=True,
     )
     loaded = load_in_fresh_interpreter(tmp_path, PYTHONPATH=str(tmp_path / "site"))
@@ -63,7 +81,8 @@ def test_definitions_load_from_an_installed_wheel(tmp_path):
 
 def toys(folder: Path, count: int) -> list:
     return [
-        read_declaration(write_model(folder / f"toy{i}", DEFS.replace("name: toy", f"name: toy{i}"))) for i in range(count)
+        read_declaration(write_model(folder / f"toy{i}", DEFS.replace("name: toy", f"name: toy{i}")))
+        for i in range(count)
     ]
 
 
@@ -89,10 +108,19 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
         (parent.path[-1], key.path[-1]) for key in graph.get_all_asset_keys() for parent in graph.get(key).parent_keys
     }
     assert edges == {
-        ("raw", "features"), ("features", "predictions"), ("raw", "feedback"), ("predictions", "feedback"),
-        ("features", "monitoring"), ("predictions", "monitoring"), ("feedback", "monitoring"),
-        ("features", "training_set"), ("feedback", "training_set"), ("training_set", "candidate"),
-        ("candidate", "evaluation"), ("evaluation", "release"), ("release", "model_card"),
+        ("raw", "features"),
+        ("features", "predictions"),
+        ("raw", "feedback"),
+        ("predictions", "feedback"),
+        ("features", "monitoring"),
+        ("predictions", "monitoring"),
+        ("feedback", "monitoring"),
+        ("features", "training_set"),
+        ("feedback", "training_set"),
+        ("training_set", "candidate"),
+        ("candidate", "evaluation"),
+        ("evaluation", "release"),
+        ("release", "model_card"),
     }
 
 

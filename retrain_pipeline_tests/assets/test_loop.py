@@ -12,7 +12,12 @@ from retrain_pipeline_tests.assets.conftest import DEFS, FEATURES, toy_rows
 
 
 def sensor_tick(project, sensor_name: str, cursor: str | None = None):
-    with dg.build_sensor_context(instance=project.instance, definitions=project.definitions, cursor=cursor) as context:
+    with dg.build_sensor_context(
+        instance=project.instance,
+        definitions=project.definitions,
+        cursor=cursor,
+        resources=dict(project.definitions.resources),
+    ) as context:
         return project.definitions.resolve_sensor_def(sensor_name).evaluate_tick(context)
 
 
@@ -77,7 +82,9 @@ def test_nothing_of_ours_goes_through_dagsters_storage(released):
 @pytest.mark.dagster_fact("K6", "K11")
 @pytest.mark.fault("P15")
 def test_a_failing_trainer_is_asked_at_most_as_often_as_declared(make_project):
-    defs = DEFS.replace("sklearn.linear_model.LogisticRegression", "sklearn.linear_model.LogisticRegression, params: {C: -1}")
+    defs = DEFS.replace(
+        "sklearn.linear_model.LogisticRegression", "sklearn.linear_model.LogisticRegression, params: {C: -1}"
+    )
     project = make_project(defs=defs)
     project.play(0, 4)
     keys = []
@@ -87,7 +94,10 @@ def test_a_failing_trainer_is_asked_at_most_as_often_as_declared(make_project):
             keys.append(asked.run_key)
             assert not project.player.retrain(asked).success
     assert len(keys) == len(set(keys)) <= 2
-    assert [e.payload["attempt"] for e in project.stores.ledger.entries(model="toy", action="retrain_started")] == [1, 2]
+    assert [e.payload["attempt"] for e in project.stores.ledger.entries(model="toy", action="retrain_started")] == [
+        1,
+        2,
+    ]
     assert len(project.stores.ledger.entries(model="toy", action="retrain_failed")) == 2
 
 
@@ -173,7 +183,8 @@ def test_a_retrain_repeated_as_of_the_same_moment_gives_the_same_model(released)
     again = released.stores.ledger.entries(model="toy", action="candidate_registered")[-1]
     read = released.stores.artifacts.get_json
     assert (
-        read(again.payload["manifest"])["prediction_fingerprint"] == read(first.payload["manifest"])["prediction_fingerprint"]
+        read(again.payload["manifest"])["prediction_fingerprint"]
+        == read(first.payload["manifest"])["prediction_fingerprint"]
     )
 
 
@@ -196,7 +207,9 @@ def test_a_backfill_is_one_run_and_leaves_out_only_what_is_broken(make_project):
     rows.loc[rows["id"].str.startswith("r02"), "a"] = 99.0
     project = make_project(rows=rows)
     job = project.definitions.resolve_implicit_global_asset_job_def()
-    run = job.get_subset(asset_selection={dg.AssetKey(["toy", "raw"]), dg.AssetKey(["toy", "features"])}).execute_in_process(
+    run = job.get_subset(
+        asset_selection={dg.AssetKey(["toy", "raw"]), dg.AssetKey(["toy", "features"])}
+    ).execute_in_process(
         instance=project.instance,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -65,7 +65,18 @@ def test_a_read_only_server_refuses_to_launch(shipped_home, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "dagster_webserver", "--read-only", "-h", "127.0.0.1", "-p", str(port), "-f", "empty.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster_webserver",
+        "--read-only",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-f",
+        "empty.py",
+    ]
     server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         query = 'mutation { wipeAssets(assetPartitionRanges: [{assetKey: {path: ["x"]}}]) { __typename } }'

@@ -28,7 +28,9 @@ TARGET = 1.5
 
 def project_of(folder: Path, models: int) -> Path:
     """Return a copy of the package with this many models, all of different names and start dates."""
-    shutil.copytree(CHECKOUT / "retrain_pipeline", folder / "retrain_pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        CHECKOUT / "retrain_pipeline", folder / "retrain_pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copyfile(CHECKOUT / "pyproject.toml", folder / "pyproject.toml")
     lending = folder / "retrain_pipeline" / "defs" / "models" / "lending"
     for number in range(models):
@@ -44,7 +46,11 @@ def seconds_and_mb(code: str, folder: Path) -> tuple[float, float]:
     """Run code in a fresh interpreter; return its seconds and peak memory."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", TIMED.format(code=code)],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     seconds, mb = json.loads(done.stdout.strip().splitlines()[-1])
     return seconds, mb

@@ -65,8 +65,10 @@ def write_world(folder: Path, rows: int) -> None:
         rng = np.random.default_rng([1, week])
         x = rng.normal(size=(n, COLUMNS))
         y = (x[:, 0] + x[:, 1] + rng.normal(size=n) > 0).astype("int64")
-        at = pd.Timestamp(START, tz="UTC") + pd.Timedelta(days=7 * week) + pd.to_timedelta(
-            np.linspace(0, 7 * 24 * 3600 - 60, n).astype("int64"), unit="s"
+        at = (
+            pd.Timestamp(START, tz="UTC")
+            + pd.Timedelta(days=7 * week)
+            + pd.to_timedelta(np.linspace(0, 7 * 24 * 3600 - 60, n).astype("int64"), unit="s")
         )
         frame = pd.DataFrame(x, columns=[f"x{i:02d}" for i in range(COLUMNS)])
         frames.append(frame.assign(id=np.arange(n) + week * 10_000_000, at=at.astype("datetime64[us, UTC]"), y=y))
@@ -111,7 +113,13 @@ def plain_retrain(stores, declaration, as_of, run_id: str) -> None:
     frozen = freeze_training_set(stores, spec, as_of)
     record_training_set(stores, frozen, run_id=run_id, actor="bench")
     manifest = build_candidate(
-        stores, declaration, frozen, trigger=TriggerRef(kind="manual", id="bench"), parent=None, run_id=run_id, actor="bench"
+        stores,
+        declaration,
+        frozen,
+        trigger=TriggerRef(kind="manual", id="bench"),
+        parent=None,
+        run_id=run_id,
+        actor="bench",
     )
     store_reference(stores, spec, manifest.version)
     _, digest = judge(stores, declaration, manifest.version, mode="first", run_id=run_id, actor="bench")
@@ -170,7 +178,9 @@ def logged(folder: Path) -> tuple[int, int]:
             tables = {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
             # the index holds asset events a second time; a run's own file holds all of its events
             if "event_logs" in tables and file.name != "index.db":
-                count, total = connection.execute("select count(*), coalesce(sum(length(event)), 0) from event_logs").fetchone()
+                count, total = connection.execute(
+                    "select count(*), coalesce(sum(length(event)), 0) from event_logs"
+                ).fetchone()
                 rows, size = rows + count, size + total
     return rows, size
 
@@ -181,11 +191,16 @@ def child(kind: str, rows: int) -> dict[str, float]:
         folder = Path(name)
         subprocess.run([sys.executable, "-m", __spec__.name, "world", name, str(rows)], check=True)
         environment = {
-            "RETRAIN_HOME": str(folder / "state"), "RETRAIN_ROOT": name, "DAGSTER_HOME": str(folder / "state" / "dagster")
+            "RETRAIN_HOME": str(folder / "state"),
+            "RETRAIN_ROOT": name,
+            "DAGSTER_HOME": str(folder / "state" / "dagster"),
         }
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-m", __spec__.name, kind, name],
-            env=os.environ | environment, capture_output=True, text=True, check=False,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(done.stderr[-3000:])
@@ -204,8 +219,16 @@ def main() -> None:
             plain, shell = median([p[what] for p, _ in pairs]), median([d[what] for _, d in pairs])
             limit = 1.3 * plain + 1.5
             rows.append(
-                [f"{size:,}", what, f"{plain:.2f}", f"{shell:.2f}", f"{limit:.2f}", "met" if shell <= limit else "missed",
-                 f"{max(p['peak_mb'] for p, _ in pairs):.0f}", f"{max(d['peak_mb'] for _, d in pairs):.0f}"]
+                [
+                    f"{size:,}",
+                    what,
+                    f"{plain:.2f}",
+                    f"{shell:.2f}",
+                    f"{limit:.2f}",
+                    "met" if shell <= limit else "missed",
+                    f"{max(p['peak_mb'] for p, _ in pairs):.0f}",
+                    f"{max(d['peak_mb'] for _, d in pairs):.0f}",
+                ]
             )
         log_rows.append([f"{size:,}", pairs[0][1]["event_rows"], f"{pairs[0][1]['event_bytes'] / 1024:.0f}"])
     header = ["rows", "what", "plain Python, s", "Dagster, s", "limit, s", "", "plain peak MB", "Dagster peak MB"]

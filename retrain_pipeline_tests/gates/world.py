@@ -1,6 +1,9 @@
 """A small world for judging and releasing: real stores with features and labels, and fitted versions on record."""
 
+import atexit
+import functools
 import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +16,8 @@ from retrain_pipeline.learning.build import build_candidate
 from retrain_pipeline.learning.features import load_features, update_features
 from retrain_pipeline.learning.manifest import TriggerRef
 from retrain_pipeline.learning.training_set import freeze_training_set
+from retrain_pipeline.ledger.entries import DEPLOYMENT, Entry, NewEntry
+from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.release.release import release
 from retrain_pipeline.spec.declaration import Declaration, read_declaration
 from retrain_pipeline.stores import Stores, open_stores
@@ -31,16 +36,16 @@ attributes:
   data:
     source: {{kind: csv, path: toys.csv}}
     key: [id]
-    time: {{column: at, period: day, start: 2024-01-01}}
+    time: {{column: at, period: week, start: 2024-01-01}}
     label: {{column: y, task: {task}}}
     columns:
       a: {{dtype: float}}
       b: {{dtype: float}}
       shop: {{dtype: category, values: ["north", "south"]}}
   training:
-    window_periods: 40
-    min_periods: 12
-    evaluation_periods: 10
+    window_periods: 8
+    min_periods: 4
+    evaluation_periods: 2
     candidates: {candidates}
   gates: {{margin: 0.05, slices: [shop], latency_ms_p95: 500}}
 {more}
@@ -64,8 +69,8 @@ FEATURES = '''\
 
 
 def build(rows):
-    """Return the columns, and how far a is from 0."""
-    return rows[["a", "b", "shop"]].assign(size=rows["a"].abs())
+    """Return the columns."""
+    return rows[["a", "b", "shop"]]
 '''
 
 
@@ -80,11 +85,11 @@ def write_folder(folder: Path, task: str = "regression", more: str = "", success
     return read_declaration(folder)
 
 
-def toys(days: int, task: str, seed: int = 5, first: int = 0) -> pd.DataFrame:
-    """Return 24 rows a day. The label has a corner in `a` that no straight line follows."""
+def toys(weeks: int, task: str, seed: int = 5, first: int = 0) -> pd.DataFrame:
+    """Return a row an hour from week `first` on. The label has a corner in `a` that no straight line follows."""
     rng = np.random.default_rng([seed, first])
-    n = days * 24
-    at = pd.date_range(START + timedelta(days=first), periods=n, freq="h", tz="UTC").as_unit("us")
+    n = weeks * 168
+    at = pd.date_range(START + timedelta(weeks=first), periods=n, freq="h", tz="UTC").as_unit("us")
     a, b = rng.normal(size=n), rng.normal(size=n)
     signal = 3 * np.abs(a) + b - 2.4
     if task == "regression":
@@ -94,7 +99,7 @@ def toys(days: int, task: str, seed: int = 5, first: int = 0) -> pd.DataFrame:
     else:
         y = np.digitize(signal + rng.normal(0, 0.5, n), [-1.0, 1.0]).astype(float)
     shop = np.where(rng.random(n) < 0.5, "north", "south")
-    ids = [f"t{first + hour // 24:03d}-{hour % 24:02d}" for hour in range(n)]
+    ids = [f"t{first * 168 + hour:05d}" for hour in range(n)]
     return pd.DataFrame({"id": ids, "a": a, "b": b, "shop": shop, "y": y, "_event_time": at, "_known_time": at})
 
 
@@ -102,7 +107,8 @@ def deliver(stores: Stores, declaration: Declaration, rows: pd.DataFrame) -> Non
     """Put rows into raw, labels and features, as the data side would."""
     spec = declaration.spec
     code = load_features(declaration.folder, spec.features)
-    key = rows["_event_time"].dt.strftime("%Y-%m-%d")
+    calendar = spec.data.time.calendar()
+    key = rows["_event_time"].map(calendar.key)
     for period, part in rows.groupby(key):
         stores.lake.replace_partition(spec.name, "raw", str(period), part)
         marks = part[["id", "y", "_event_time", "_known_time"]].rename(columns={"y": "label"})
@@ -123,12 +129,12 @@ class World:
     def model(self) -> str:
         return self.declaration.spec.name
 
-    def build(self, day: int, parent: str | None = None) -> str:
-        """Fit and register a version as of a day; return it."""
-        frozen = freeze_training_set(self.stores, self.declaration.spec, START + timedelta(days=day))
-        trigger = TriggerRef(kind="scheduled", id=f"day-{day}")
+    def build(self, week: int, parent: str | None = None) -> str:
+        """Fit and register a version as of the start of a week; return it."""
+        frozen = freeze_training_set(self.stores, self.declaration.spec, START + timedelta(weeks=week))
+        trigger = TriggerRef(kind="scheduled", id=f"week-{week}")
         made = build_candidate(
-            self.stores, self.declaration, frozen, trigger=trigger, parent=parent, run_id=f"run-{day}", actor="test"
+            self.stores, self.declaration, frozen, trigger=trigger, parent=parent, run_id=f"run-{week}", actor="test"
         )
         return made.version
 
@@ -149,15 +155,58 @@ class World:
 
     def copy(self, target: Path, ledger_url: str | None = None) -> "World":
         """Return the same world in another folder; with a ledger elsewhere, the entries are entered there again."""
+        self.stores.close()
         shutil.copytree(self.home, target / "home")
         shutil.copytree(self.declaration.folder, target / "toy")
         stores = open_stores(target / "home", ledger_url=ledger_url)
+        if ledger_url:
+            for entry in self.stores.ledger.entries():
+                enter_again(stores.ledger, entry)
         return World(stores, read_declaration(target / "toy"), target / "home")
 
+    def again(self) -> "World":
+        """Return the world with its declaration read anew."""
+        return World(self.stores, read_declaration(self.declaration.folder), self.home)
 
-def make_world(folder: Path, task: str = "regression", days: int = 60) -> World:
+
+def enter_again(ledger: Ledger, entry: Entry) -> None:
+    """Enter what another ledger holds."""
+    payload = dict(entry.payload)
+    deployment = payload.pop(DEPLOYMENT, None)
+    new = NewEntry(
+        entry.actor, entry.action, entry.model, entry.subject, payload, entry.run_id, entry.epoch, entry.key
+    )
+    if deployment is None:
+        ledger.append(new)
+    else:
+        ledger.change_deployment(entry.model or "", deployment["epoch"] - 1, deployment["state"], new)
+
+
+@functools.cache
+def template(task: str = "regression") -> World:
+    """Return a world, made once, to be copied: `first` is champion at epoch 1, two more versions are judged against it.
+
+    The versions are those of the weeks 6, 7 and 8, in the ledger's order.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    world = make_world(folder, task)
+    first = world.build(6)
+    world.judged_release(first, "first", "run-6")
+    for week in (7, 8):
+        version = world.build(week, parent=first)
+        world.judge(version, run_id=f"run-{week}")
+    return world
+
+
+def versions(world: World) -> list[str]:
+    """Return the registered versions in order."""
+    return [str(one.subject) for one in world.stores.ledger.entries(action="candidate_registered")]
+
+
+def make_world(folder: Path, task: str = "regression", weeks: int = 8) -> World:
     """Return a world with delivered rows and no version."""
     declaration = write_folder(folder / "toy", task)
     stores = open_stores(folder / "home")
-    deliver(stores, declaration, toys(days, task))
+    deliver(stores, declaration, toys(weeks, task))
     return World(stores, declaration, folder / "home")

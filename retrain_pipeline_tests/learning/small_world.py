@@ -113,7 +113,8 @@ class World:
         moments = labels["_known_time"] - pd.Timedelta(microseconds=1)
         for period, rows in labels.groupby(moments.map(calendar.key)):
             old = self.stores.lake.read(self.spec.name, "labels", periods=[str(period)])
-            both = rows if old.empty else pd.concat([old[rows.columns], rows])
+            times = dict.fromkeys(("_event_time", "_known_time"), "datetime64[us, UTC]")
+            both = rows if old.empty else pd.concat([old[rows.columns].astype(times), rows.astype(times)])
             self.stores.lake.replace_partition(self.spec.name, "labels", str(period), both)
 
     def put_raw(self, raw: pd.DataFrame) -> None:

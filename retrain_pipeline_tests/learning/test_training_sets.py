@@ -114,7 +114,7 @@ def test_an_entity_on_both_sides_is_kept_from_training(world):
     there = world()
     days = [raw_day(number) for number in range(8)]
     # ten customers of each later day were there on the first day
-    days = [days[0], *(raw.assign(id=raw["id"].where(raw.index >= 10, raw.index)) for raw in days[1:])]
+    days = [days[0], *(raw.assign(id=np.where(raw.index >= 10, raw["id"], raw.index)) for raw in days[1:])]
     for raw in days:
         there.put_raw(raw)
     there.put_features([f"2024-01-0{number}" for number in range(1, 9)])
@@ -148,10 +148,37 @@ def test_keys_that_name_entities_are_told_so(world):
         freeze_training_set(there.stores, there.spec, day(10))
 
 
+@pytest.mark.fault("I25")
+@pytest.mark.requirement("A17")
+@pytest.mark.parametrize(("delay_hours", "newest", "share"), [(54, "2024-01-06", 0.75), (66, "2024-01-05", 1.0)])
+def test_a_period_that_has_only_begun_to_be_labelled_does_not_judge(world, delay_hours, newest, share):
+    there = world()
+    days = [raw_day(number) for number in range(6)]
+    for raw in days:
+        there.put_raw(raw)
+    there.put_features([f"2024-01-0{number}" for number in range(1, 7)])
+    there.put_labels(pd.concat([labels_of(raw, delay_hours) for raw in days]))
+    ts = freeze_training_set(there.stores, there.spec, day(8))
+    assert ts.periods[-1] == newest
+    assert ts.label_stats["labelled_share"][newest] == pytest.approx(share, abs=0.02)
+    assert ts.evaluation_rows == pytest.approx(60 + 60 * share, abs=1)
+
+
+def test_where_few_rows_are_ever_labelled_their_periods_still_count(world):
+    there = world()
+    for number in range(8):
+        raw = raw_day(number, rows=200)
+        there.put_raw(raw)
+        there.put_labels(labels_of(raw.iloc[::10]))
+    there.put_features([f"2024-01-0{number}" for number in range(1, 9)])
+    ts = freeze_training_set(there.stores, there.spec, day(10))
+    assert (len(ts.periods), ts.train_rows, ts.evaluation_rows) == (8, 120, 40)
+
+
 @pytest.mark.requirement("A17")
 def test_label_statistics_are_recorded(lived):
     there = lived()
-    stats = freeze_training_set(there.stores, there.spec, day(11) + timedelta(hours=12)).label_stats
+    stats = freeze_training_set(there.stores, there.spec, day(12)).label_stats
     assert sum(stats["train"]["counts"].values()) == 360
     assert set(stats["labelled_share"].values()) == {1.0}
     regression = lived("regression")

@@ -1,7 +1,6 @@
 """Hands that reach under the ledger: a tamperer with full rights on its database, and children that die."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,7 +29,9 @@ class Tamperer:
         from sqlalchemy import text
 
         with self._engine.connect() as conn:
-            return dict(conn.execute(text("SELECT * FROM retrain_entry WHERE seq = :seq"), {"seq": seq}).mappings().one())
+            return dict(
+                conn.execute(text("SELECT * FROM retrain_entry WHERE seq = :seq"), {"seq": seq}).mappings().one()
+            )
 
     def rewrite(self, seq: int, **changes: Any) -> str:
         """Change an entry and give it the digest that fits."""
@@ -71,10 +72,3 @@ def fork() -> Iterator[Callable[..., multiprocessing.Process]]:
 def queue() -> Any:
     """A queue that also children reach."""
     return multiprocessing.get_context("fork").SimpleQueue()
-
-
-def become_nobody() -> None:
-    """Give up root, to which no permission applies; for use in a child."""
-    if os.geteuid() == 0:
-        os.setgid(65534)
-        os.setuid(65534)

@@ -38,7 +38,9 @@ def test_each_entry_continues_the_one_before(ledger):
 
 
 def test_the_digest_is_that_of_the_canonical_json_with_the_payload_by_digest(ledger):
-    entry = ledger.append(new("judged", subject="v1", payload={"b": [1, 2.5, None], "a": "é"}, run_id="r", epoch=4, key="k"))
+    entry = ledger.append(
+        new("judged", subject="v1", payload={"b": [1, 2.5, None], "a": "é"}, run_id="r", epoch=4, key="k")
+    )
     body = {
         "seq": 1, "prev_sha256": FIRST_PREV, "at_utc": entry.at_utc, "mono_ns": str(entry.mono_ns), "actor": "daemon",
         "action": "judged", "model": "bike", "subject": "v1", "run_id": "r", "epoch": 4, "key": "k",
@@ -116,7 +118,12 @@ def test_questions_are_answered_from_an_index(ledger, tamperer):
         if plan == "EXPLAIN":
             conn.execute(text("ANALYZE retrain_entry"))
             conn.execute(text("SET enable_seqscan = off"))
-        for where in ("model = 'm1' AND action = 'judged'", "action = 'judged' AND model = 'm1'", "run_id = 'r7'", "subject = 's7'"):
+        for where in (
+            "model = 'm1' AND action = 'judged'",
+            "action = 'judged' AND model = 'm1'",
+            "run_id = 'r7'",
+            "subject = 's7'",
+        ):
             rows = conn.execute(text(f"{plan} SELECT * FROM retrain_entry WHERE {where} ORDER BY seq DESC LIMIT 1"))
             words = " ".join(str(row) for row in rows)
             assert "retrain_entry_" in words, words
@@ -165,7 +172,9 @@ def test_json_of_big_numbers_has_the_same_canonical_text_again():
     assert write_json(read_json(text), "x") == text
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y", "ledger.db", "postgresql+psycopg2://x"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://x/y", "ledger.db", "postgresql+psycopg2://x"]
+)
 def test_a_url_of_no_ledger_is_refused(url):
     with pytest.raises(LedgerUrlRefused):
         Ledger(url)

@@ -63,7 +63,7 @@ def test_a_change_that_contradicts_itself_is_refused(ledger):
         ledger.change_deployment("bike", 0, {}, NewEntry("a", "released", "loan"))
     with pytest.raises(EntryRefused, match="-1"):
         ledger.change_deployment("bike", -1, {}, release("v1"))
-    with pytest.raises(EntryRefused, match="NaN|nan"):
+    with pytest.raises(EntryRefused, match=r"NaN|nan"):
         ledger.change_deployment("bike", 0, {"share": float("nan")}, release("v1"))
     with pytest.raises(NameRefused):
         ledger.change_deployment("Bike", 0, {}, release("v1"))
@@ -73,7 +73,9 @@ def test_a_change_that_contradicts_itself_is_refused(ledger):
 def race(ledger, barrier, queue, number):
     barrier.wait()
     try:
-        queue.put(("won", ledger.change_deployment("bike", 0, {"champion": f"v{number}"}, release(f"v{number}")).subject))
+        queue.put(
+            ("won", ledger.change_deployment("bike", 0, {"champion": f"v{number}"}, release(f"v{number}")).subject)
+        )
     except StaleEpoch as stale:
         queue.put(("stale", stale.found))
 

@@ -10,12 +10,13 @@ from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.verdicts import Verdict
 
 MODELS = st.sampled_from(["ant", "bike", "cat"])
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=4), inner, max_size=3),
+    st.none() | st.booleans() | NUMBERS | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
-)  # fmt: skip
+)
 STATES = st.dictionaries(st.sampled_from(["champion", "canary", "share"]), JSON, max_size=3)
 KEYS = st.none() | st.sampled_from(["k1", "k2"])
 STEPS = st.one_of(
@@ -27,14 +28,14 @@ STEPS = st.one_of(
 @pytest.mark.fault("G7", "P26")
 @pytest.mark.requirement("D39")
 @given(steps=st.lists(STEPS, min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_story_verifies_and_deployments_are_the_fold_of_their_entries(ledger_url, tamperer, steps):
     ledger = Ledger(ledger_url)
     ledger.head()
-    tamperer.do(
-        "DELETE FROM retrain_entry", "DELETE FROM retrain_deployment", "UPDATE retrain_head SET seq = 0, sha256 = :first",
-        first=FIRST_PREV,
-    )  # fmt: skip
+    tamperer.do("DELETE FROM retrain_entry", "DELETE FROM retrain_deployment")
+    tamperer.do("UPDATE retrain_head SET seq = 0, sha256 = :first", first=FIRST_PREV)
     expected, returned = {}, []
     for kind, model, state, key, off in steps:
         epoch = expected.get(model, (0, None))[0]

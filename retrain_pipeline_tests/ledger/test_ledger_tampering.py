@@ -18,7 +18,9 @@ def told(ledger):
     """A ledger that tells a story of eight entries."""
     for version in (1, 2, 3, 4):
         ledger.append(NewEntry("daemon", "judged", "bike", f"v{version}", {"verdict": "FAIL"}, f"r{version}"))
-        ledger.change_deployment("bike", version - 1, {"champion": f"v{version}"}, NewEntry("daemon", "released", subject=f"v{version}"))
+        ledger.change_deployment(
+            "bike", version - 1, {"champion": f"v{version}"}, NewEntry("daemon", "released", subject=f"v{version}")
+        )
     assert ledger.verify().verdict is Verdict.PASS
     return ledger
 
@@ -86,8 +88,8 @@ def test_swapped_entries_are_found(told, tamperer):
 @pytest.mark.parametrize("fits", [False, True])
 def test_a_doubled_entry_is_found(told, tamperer, fits):
     tamperer.do(
-        "INSERT INTO retrain_entry SELECT 9, prev_sha256, at_utc, mono_ns, actor, action, model, subject, payload, run_id, "
-        "epoch, sha256, 'copy' FROM retrain_entry WHERE seq = 4"
+        "INSERT INTO retrain_entry SELECT 9, prev_sha256, at_utc, mono_ns, actor, action, model, subject, payload, "
+        "run_id, epoch, sha256, 'copy' FROM retrain_entry WHERE seq = 4"
     )
     if fits:
         tamperer.rewrite(9, prev_sha256=told.head().sha256)
@@ -112,7 +114,11 @@ def test_a_cut_off_end_does_not_fit_the_head_row(told, tamperer):
 
 def test_an_end_cut_off_with_its_head_row_is_shown_by_an_anchor(told, tamperer):
     anchor = told.append(NewEntry("daemon", "alerted"))
-    tamperer.do("DELETE FROM retrain_entry WHERE seq = 9", "UPDATE retrain_head SET seq = 8, sha256 = :digest", digest=tamperer.row(8)["sha256"])
+    tamperer.do(
+        "DELETE FROM retrain_entry WHERE seq = 9",
+        "UPDATE retrain_head SET seq = 8, sha256 = :digest",
+        digest=tamperer.row(8)["sha256"],
+    )
     assert told.verify().verdict is Verdict.PASS
     assert "entry 9 of the anchor is missing" in problems(told, anchors=[(anchor.seq, anchor.sha256)])
 
@@ -149,7 +155,10 @@ def test_a_ledger_replaced_as_a_whole_is_shown_by_an_anchor(told, ledger_url, ta
         ("UPDATE retrain_deployment SET changed_by_seq = 2", "its row is not what entry 8 made"),
         ("UPDATE retrain_deployment SET model = 'loan'", "deployment of loan: no entry made it"),
         ("DELETE FROM retrain_deployment", "deployment of bike: its row is missing, entry 8 made one"),
-        ("INSERT INTO retrain_deployment VALUES ('loan', 1, :state, :digest, 8)", "deployment of loan: no entry made it"),
+        (
+            "INSERT INTO retrain_deployment VALUES ('loan', 1, :state, :digest, 8)",
+            "deployment of loan: no entry made it",
+        ),
     ],
 )
 def test_a_deployment_row_that_no_entry_made_is_found(told, tamperer, statement, words):
@@ -172,11 +181,33 @@ def test_an_entry_whose_state_does_not_have_its_digest_is_found(ledger, tamperer
     assert "deployment of bike" in problems(ledger)
 
 
-@pytest.mark.parametrize("payload", ["[]", "not json", '{"deployment": 7}', '{"deployment": {"epoch": 1}}', '{"a": NaN, "deployment": 1}'])
+@pytest.mark.parametrize(
+    "payload", ["[]", "not json", '{"deployment": 7}', '{"deployment": {"epoch": 1}}', '{"a": NaN, "deployment": 1}']
+)
 def test_a_forged_entry_that_fits_everywhere_is_found_and_breaks_no_verifier(told, tamperer, payload):
     digest = tamperer.rewrite(8, payload=payload)
     tamperer.do("UPDATE retrain_head SET sha256 = :digest", digest=digest)
     assert "entry 8 was forged" in problems(told)
+    with pytest.raises(LedgerDamaged, match="entry 8"):
+        told.deployment("bike")
+
+
+def test_a_forged_entry_with_a_state_of_another_type_is_found(told, tamperer):
+    payload = '{"deployment":{"epoch":4,"state":[],"state_sha256":"x"}}'
+    digest = tamperer.rewrite(8, payload=payload)
+    tamperer.do("UPDATE retrain_head SET sha256 = :digest", digest=digest)
+    assert "deployment of bike: its row is not what entry 8 made" in problems(told)
+    with pytest.raises(LedgerDamaged, match="restore_deployments"):
+        told.deployment("bike")
+
+
+def test_bytes_in_place_of_a_text_are_an_edit(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    ledger.append(NewEntry("daemon", "judged"))
+    ledger._connections.write(lambda conn: conn.exec_driver_sql("UPDATE retrain_entry SET payload = x'7b7d'"))
+    assert "entry 1 was edited" in problems(ledger)
+    with pytest.raises(LedgerDamaged, match="entry 1 was edited"):
+        ledger.entries()
 
 
 def test_a_lost_head_row_is_found_and_stops_writers(told, ledger_url, tamperer):

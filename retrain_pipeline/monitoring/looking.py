@@ -1,0 +1,114 @@
+"""One look at a period: everything that is measured and judged, before anything is stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.monitoring.champion import Champion, read_champion
+from retrain_pipeline.monitoring.drift import Drift, drift, missing, out_of_range, unseen
+from retrain_pipeline.monitoring.errors import ReferenceMissing
+from retrain_pipeline.monitoring.feedback import champion_losses
+from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
+from retrain_pipeline.monitoring.performance import Performance, performance
+from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.stores import Stores
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.monitoring.report import HtmlReport
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found. `unseen`, `missing` and `out_of_range` count values per column, where there are any."""
+
+    champion: Champion | None
+    inputs: Inputs
+    answers: Answers
+    drift: Drift
+    prediction_drift: Drift
+    performance: Performance
+    labels: Labels
+    unseen: dict[str, int]
+    missing: dict[str, int]
+    out_of_range: dict[str, int]
+    evidently: "HtmlReport | None"
+
+
+def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool) -> Found:
+    """Return what there is to say of a period as of its end; `due` asks for an Evidently report too."""
+    champion = read_champion(stores.ledger, spec)
+    labels = read_labels(stores.lake, spec, end, champion.as_of if champion else None)
+    reference = _reference(stores, spec, champion)
+    if champion is None or reference is None:
+        words = "no champion yet" if champion is None else f"champion {champion.version} has no reference profile"
+        nothing = Drift(Verdict.INCONCLUSIVE, words)
+        judged = _performance(stores, spec, champion, end)
+        return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None)
+    run_length = spec.trigger.expected_run_length_periods
+    inputs = read_inputs(stores.lake, spec, period, end, reference.features, spec.report.max_rows if due else 0)
+    answers = read_answers(stores.lake, spec, period, champion.version, reference.predictions)
+    if not inputs.rows:
+        columns = Drift(Verdict.INCONCLUSIVE, "the period has no features")
+    else:
+        columns = drift(reference.features, inputs.columns, run_length)
+    return Found(
+        champion,
+        inputs,
+        answers,
+        columns,
+        _prediction_drift(reference, answers, run_length),
+        _performance(stores, spec, champion, end),
+        labels,
+        unseen(reference.features.columns, inputs.columns),
+        missing(inputs.columns),
+        out_of_range(inputs.columns),
+        _evidently(stores, spec, period, reference, inputs),
+    )
+
+
+def _reference(stores: Stores, spec: ModelSpec, champion: Champion | None) -> Reference | None:
+    if champion is None:
+        return None
+    try:
+        return read_reference(stores, spec.name, champion.version)
+    except ReferenceMissing:
+        return None  # a version from before references were kept: its drift is INCONCLUSIVE, and says why
+
+
+def _prediction_drift(reference: Reference, answers: Answers, run_length: float) -> Drift:
+    if reference.predictions is None or answers.profile is None:
+        return Drift(Verdict.INCONCLUSIVE, "the champion predicted nothing in this period")
+    return drift(reference.predictions, {"prediction": answers.profile}, run_length, "predictions")
+
+
+def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end: datetime) -> Performance:
+    if champion is None:
+        return Performance(Verdict.INCONCLUSIVE, "no champion yet")
+    losses, times = champion_losses(stores.lake, spec, champion.version, champion.as_of, end)
+    return performance(
+        losses,
+        times,
+        champion.validated,
+        spec.data.time.calendar(),
+        block_hours=spec.gates.block_hours,
+        run_length_periods=spec.trigger.expected_run_length_periods,
+    )
+
+
+def _evidently(
+    stores: Stores, spec: ModelSpec, period: str, reference: Reference, inputs: Inputs
+) -> "HtmlReport | None":
+    if inputs.sample is None or inputs.sample.empty:
+        return None
+    from retrain_pipeline.monitoring.report import html_report
+
+    return html_report(
+        stores.artifacts,
+        read_sample(stores, reference),
+        inputs.sample,
+        max_rows=spec.report.max_rows,
+        seed=spec.training.seed,
+        title=f"{spec.name} {period}",
+    )

@@ -1,0 +1,170 @@
+"""Monitoring a period: inputs, answers, performance and operation, judged, stored, and entered once in the ledger."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.looking import Found, look
+from retrain_pipeline.monitoring.measuring import Labels
+from retrain_pipeline.monitoring.performance import Performance
+from retrain_pipeline.monitoring.shown import monitoring_rows, stored_loss_plot
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.stores import Stores
+from retrain_pipeline.verdicts import Verdict
+
+MONITORED = "monitored"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitoringReport:
+    """What monitoring found in a period. `report`, `evidently` and `plot` are digests of artifacts."""
+
+    model: str
+    period: str
+    as_of: datetime
+    champion: str | None
+    verdict: Verdict
+    words: str
+    drift: Drift
+    prediction_drift: Drift
+    performance: Performance
+    rows: int
+    latency_ms_mean: float | None
+    latency_ms_p95: float | None
+    unseen_by_column: dict[str, int]
+    missing_by_column: dict[str, int]
+    labels: Labels
+    report: str
+    evidently: str | None
+    plot: str | None
+    seq: int
+    """The ledger entry."""
+
+    @property
+    def unseen(self) -> int:
+        """Values of categories that training never had."""
+        return sum(self.unseen_by_column.values())
+
+
+def overall(performance: Performance, drift: Drift) -> tuple[Verdict, str]:
+    """Return the verdict on a period, and in words what it stands on.
+
+    FAIL when columns drifted or the loss has risen. PASS when the loss has not, or when no loss is known and no column
+    drifted: a part that cannot tell does not hide one that can. INCONCLUSIVE when neither can tell. Drift of
+    predictions is shown and does not count: it follows from that of the inputs.
+    """
+    if Verdict.FAIL in (performance.verdict, drift.verdict):
+        parts = [part.words for part in (performance, drift) if part.verdict is Verdict.FAIL]
+        return Verdict.FAIL, "; ".join(parts)
+    if performance.verdict is Verdict.PASS:
+        return Verdict.PASS, f"by performance: {performance.words}; drift: {drift.words}"
+    if drift.verdict is Verdict.PASS:
+        return Verdict.PASS, f"by drift alone: {drift.words}; performance: {performance.words}"
+    return Verdict.INCONCLUSIVE, f"performance: {performance.words}; drift: {drift.words}"
+
+
+def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringReport:
+    """Monitor a period as of its end, against the champion of now; write ``monitoring[period]`` and one ledger entry.
+
+    Bytes first, then the entry, whose key holds a digest of what was found: doing it again with the same finding
+    enters nothing. Every `report.every` periods an Evidently report and a plot are made.
+
+    Raises
+    ------
+    PeriodRefused
+        When the period is none of the calendar.
+    """
+    start, end = spec.data.time.calendar().bounds(period)
+    due = spec.data.time.calendar().periods_since(spec.data.time.calendar().origin, start) % spec.report.every == 0
+    found = look(stores, spec, period, end, due)
+    verdict, words = overall(found.performance, found.drift)
+    rows = monitoring_rows(stores.lake, spec, period, found)
+    stores.lake.replace_partition(spec.name, "monitoring", period, rows)
+    plot = stored_loss_plot(stores, spec, end) if due else None
+    facts = _facts(period, end, found, verdict)
+    report = stores.artifacts.put_json(
+        {"schema": "monitoring/1", "model": spec.name, "words": words, "plot": plot, **facts, "checks": _checks(found)}
+    )
+    # Evidently's HTML has other ids at every run: what was found is the same.
+    key = f"{MONITORED}:{spec.name}:{period}:{digest_of(facts)[:32]}"
+    evidently = found.evidently.digest if found.evidently else None
+    payload = {**facts, "report": report, "evidently": evidently, "plot": plot}
+    entry = stores.ledger.append(
+        NewEntry(actor="monitoring", action=MONITORED, model=spec.name, subject=period, payload=payload, key=key)
+    )
+    return MonitoringReport(
+        model=spec.name,
+        period=period,
+        as_of=end,
+        champion=found.champion.version if found.champion else None,
+        verdict=verdict,
+        words=words,
+        drift=found.drift,
+        prediction_drift=found.prediction_drift,
+        performance=found.performance,
+        rows=found.inputs.rows,
+        latency_ms_mean=found.answers.latency_ms_mean,
+        latency_ms_p95=found.answers.latency_ms_p95,
+        unseen_by_column=found.unseen,
+        missing_by_column=found.missing,
+        labels=found.labels,
+        report=report,
+        evidently=evidently,
+        plot=plot,
+        seq=entry.seq,
+    )
+
+
+def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[str, Any]:
+    """Return what the ledger keeps: scalars that the trigger reads, and no more."""
+    judged = found.performance
+    return {
+        "period": period,
+        "as_of": end.isoformat(),
+        "champion": found.champion.version if found.champion else None,
+        "verdict": verdict.value,
+        "drift": _told(found.drift),
+        "prediction_drift": _told(found.prediction_drift),
+        "performance": {
+            "verdict": judged.verdict.value,
+            "mean": judged.mean,
+            "validated": judged.validated,
+            "n": judged.n,
+            "relative_rise": judged.relative_rise,
+            "words": judged.words,
+        },
+        "labelled_periods": found.labels.periods,
+        "labels_total": found.labels.total,
+        "new_labels_since_champion": found.labels.new,
+        "rows": found.inputs.rows,
+        "latency_ms_mean": found.answers.latency_ms_mean,
+        "latency_ms_p95": found.answers.latency_ms_p95,
+        "unseen": sum(found.unseen.values()),
+        "missing": sum(found.missing.values()),
+    }
+
+
+def _told(one: Drift) -> dict[str, Any]:
+    # Names are the team's; a hundred of them are enough for a ledger entry, all are in the report.
+    return {
+        "verdict": one.verdict.value,
+        "columns": list(one.columns[:100]),
+        "max_effect": one.max_effect,
+        "words": one.words[:1000],
+    }
+
+
+def _checks(found: Found) -> dict[str, Any]:
+    sampled = found.evidently
+    return {
+        "drift": [asdict(result) for result in found.drift.results],
+        "prediction_drift": [asdict(result) for result in found.prediction_drift.results],
+        "performance": asdict(found.performance),
+        "unseen": found.unseen,
+        "missing": found.missing,
+        "out_of_range": found.out_of_range,
+        "sampled": {"reference": sampled.reference_rows, "current": sampled.current_rows} if sampled else None,
+    }

@@ -1,0 +1,187 @@
+"""When to ask for a retrain: a pure function of facts on record, which says what it looked at either way.
+
+It is edge-triggered: what asks is one monitored period, and a period that was answered never asks again. It is bounded
+by one retrain in flight, a cool-down between the data of two retrains, an attempt cap for crashes, and a minimum of new
+labels.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from retrain_pipeline.spec.model import Trigger
+from retrain_pipeline.verdicts import Verdict
+
+Action = Literal["retrain", "wait"]
+Kind = Literal["first_model", "performance", "drift", "max_age", "manual"]
+Mode = Literal["first", "non_inferiority", "superiority"]
+Outcome = Literal["released", "rejected", "superseded", "retrain_failed", "died", "running"]
+
+ANSWERED = frozenset({"released", "rejected", "superseded"})
+"""Outcomes of a retrain that came to an end by judgement; the others are crashes."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+# Where something was wrong, a refresh that is no worse will do; where nothing was, the candidate must be better.
+_MODES: dict[Kind, Mode] = {
+    "first_model": "first",
+    "performance": "non_inferiority",
+    "drift": "non_inferiority",
+    "max_age": "superiority",
+    "manual": "superiority",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One monitored period, as the ledger has it."""
+
+    seq: int
+    period: str
+    as_of: datetime
+    champion: str | None
+    performance: Verdict
+    performance_words: str
+    drift: Verdict
+    drift_words: str
+    labelled_periods: int
+    new_labels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One retrain that was started. `periods_ago` counts from its `as_of` to that of the evidence."""
+
+    run_id: str
+    trigger_id: str
+    kind: str
+    attempt: int
+    as_of: datetime
+    outcome: Outcome
+    periods_ago: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerState:
+    """Everything that the decision depends on. `attempts`: the newest first."""
+
+    model: str
+    trigger: Trigger
+    min_periods: int
+    champion: str | None = None
+    champion_as_of: datetime | None = None
+    champion_age_periods: int | None = None
+    """Periods from the champion's `as_of` to that of the evidence."""
+    evidence: Evidence | None = None
+    attempts: tuple[Attempt, ...] = ()
+    in_flight: bool = False
+    halted: tuple[str, ...] = ()
+    """Reasons for which a person stopped the retraining of this model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerDecision:
+    """To retrain or to wait. `reasons`: what was looked at, with numbers; the other fields are of a retrain only."""
+
+    action: Action
+    reasons: tuple[str, ...]
+    kind: Kind = "manual"
+    trigger_id: str = ""
+    attempt: int = 0
+    as_of: datetime = _NEVER
+    mode: Mode = "superiority"
+
+
+def decide(state: TriggerState) -> TriggerDecision:
+    """Return whether to retrain now, and why or why not. Pure: the same facts give the same decision."""
+    seen = _seen(state)
+    evidence = state.evidence
+    if evidence is None:
+        return _wait(seen, "nothing was monitored yet")
+    if state.halted:
+        return _wait(seen, f"retraining is halted: {'; '.join(state.halted)}")
+    if state.in_flight:
+        return _wait(seen, "a retrain is in flight")
+    if state.champion_age_periods is not None and state.champion_age_periods <= 0:
+        return _wait(seen, f"{state.champion} knows the data up to {_iso(state.champion_as_of)} already")
+    kind, why = _asks(state, evidence)
+    if kind is None:
+        return _wait(seen, why)
+    tried = [one for one in state.attempts if one.as_of == evidence.as_of and one.kind != "manual"]
+    if (bound := _bound(state, evidence, kind, tried)) is not None:
+        return _wait(seen, why, bound)
+    attempt = len(tried) + 1
+    again = f"attempt {attempt} of {state.trigger.max_attempts}"
+    return TriggerDecision(
+        action="retrain",
+        reasons=(*seen, why, again),
+        kind=kind,
+        trigger_id=f"{kind}-{evidence.as_of:%Y%m%dt%H}",
+        attempt=attempt,
+        as_of=evidence.as_of,
+        mode=_MODES[kind],
+    )
+
+
+def _wait(seen: tuple[str, ...], *reasons: str) -> TriggerDecision:
+    return TriggerDecision(action="wait", reasons=(*seen, *reasons))
+
+
+def _iso(moment: datetime | None) -> str:
+    return "nothing" if moment is None else moment.isoformat(timespec="minutes")
+
+
+def _seen(state: TriggerState) -> tuple[str, ...]:
+    champion = (
+        f"champion {state.champion} (data up to {_iso(state.champion_as_of)})" if state.champion else "no champion"
+    )
+    if (one := state.evidence) is None:
+        return (champion,)
+    return (
+        f"monitored {one.period} as of {_iso(one.as_of)}",
+        champion,
+        f"performance {one.performance}: {one.performance_words}",
+        f"drift {one.drift}: {one.drift_words}",
+    )
+
+
+def _asks(state: TriggerState, evidence: Evidence) -> tuple[Kind | None, str]:
+    """Return what asks for a retrain, if anything, and in words what was compared."""
+    if state.champion is None:
+        enough = evidence.labelled_periods >= state.min_periods
+        words = f"{evidence.labelled_periods} labelled periods, training.min_periods is {state.min_periods}"
+        return ("first_model", words) if enough else (None, words)
+    if evidence.champion != state.champion:
+        return None, f"the period was monitored against {evidence.champion or 'no champion'}: the next one will tell"
+    if evidence.performance is Verdict.FAIL:
+        return "performance", "the champion's loss has risen"
+    if evidence.drift is Verdict.FAIL and evidence.performance is Verdict.INCONCLUSIVE:
+        return "drift", "inputs drifted and too few labels are known to tell whether it matters"
+    age, limit = _age(state), state.trigger.max_age_periods
+    if age >= limit:
+        return "max_age", f"{age} periods since a model was last judged on new data, trigger.max_age_periods is {limit}"
+    drifted = "; drift alone does not ask while the loss is known" if evidence.drift is Verdict.FAIL else ""
+    return None, f"nothing asks: age {age} of {limit} periods{drifted}"
+
+
+def _age(state: TriggerState) -> int:
+    """Periods since the champion's data ended, or since a candidate was judged and the champion kept its place."""
+    judged = [one.periods_ago for one in state.attempts if one.outcome in ANSWERED and one.periods_ago >= 0]
+    return min([state.champion_age_periods or 0, *judged])
+
+
+def _bound(state: TriggerState, evidence: Evidence, kind: Kind, tried: list[Attempt]) -> str | None:
+    """Return which bound forbids a retrain on this evidence, or None."""
+    bounds = state.trigger
+    answered = next((one for one in tried if one.outcome in ANSWERED), None)
+    if answered is not None:
+        return f"this period asked already: {answered.trigger_id} was {answered.outcome}"
+    if len(tried) >= bounds.max_attempts:
+        last = f"the last one {tried[0].outcome}"
+        return f"{len(tried)} attempts on this period failed ({last}), trigger.max_attempts is {bounds.max_attempts}"
+    since = min((one.periods_ago for one in state.attempts), default=None)
+    # Another attempt at the same period is no new retrain; one that is older than the last retrain never is asked for.
+    if since is not None and (since < 0 or (not tried and since < bounds.cooldown_periods)):
+        limit = f"trigger.cooldown_periods is {bounds.cooldown_periods}"
+        return f"cool-down: {since} periods since the data of the last retrain, {limit}"
+    if kind != "first_model" and evidence.new_labels < bounds.min_new_labels:
+        return f"{evidence.new_labels} new labels since the champion, trigger.min_new_labels is {bounds.min_new_labels}"
+    return None

@@ -1,0 +1,110 @@
+"""The facts that the trigger decides on, read from the ledger alone: four questions, whatever its size."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.periods import Calendar, as_utc
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.triggers.policy import Attempt, Evidence, Outcome, TriggerDecision, TriggerState
+from retrain_pipeline.triggers.retrain import TERMINAL
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+# Old periods may be monitored again after the newest one. A longer back-fill ends with waiting, which is safe.
+_NEWEST_MONITORED = 16
+# The cool-down and the attempt cap look at the last few; a rejected candidate counts as a judgement for max_age.
+_NEWEST_STARTED = 32
+
+
+def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerState:
+    """Return the state of a model's trigger.
+
+    Parameters
+    ----------
+    in_flight
+        Whether a retrain is queued or running; only the orchestrator knows. A retrain that was started, has no terminal
+        entry and is not in flight has died: it counts as an attempt.
+    """
+    model = spec.name
+    monitored = ledger.entries(model=model, action="monitored", limit=_NEWEST_MONITORED, newest_first=True)
+    started = ledger.entries(model=model, action="retrain_started", limit=_NEWEST_STARTED, newest_first=True)
+    ended = ledger.entries(model=model, action=TERMINAL, limit=2 * _NEWEST_STARTED, newest_first=True)
+    deployment = ledger.deployment(model)
+    calendar = spec.data.time.calendar()
+    evidence = _evidence(monitored)
+    champion_as_of = None if deployment is None else _moment(deployment.state["effective_as_of"])
+    age = None
+    if evidence is not None and champion_as_of is not None:
+        age = calendar.periods_since(champion_as_of, evidence.as_of)
+    return TriggerState(
+        model=model,
+        trigger=spec.trigger,
+        min_periods=spec.training.min_periods,
+        champion=None if deployment is None else str(deployment.state["champion"]),
+        champion_as_of=champion_as_of,
+        champion_age_periods=age,
+        evidence=evidence,
+        attempts=() if evidence is None else _attempts(started, ended, evidence.as_of, calendar, in_flight),
+        in_flight=in_flight,
+        halted=tuple(deployment.state.get("halted", ())) if deployment is not None else (),
+    )
+
+
+def run_key(model: str, decision: TriggerDecision) -> str:
+    """Return the key by which an orchestrator asks for an attempt once, whatever happens to cursors and ticks."""
+    return f"{model}:{decision.trigger_id}:{decision.attempt}"
+
+
+def _moment(text: str) -> datetime:
+    return as_utc(datetime.fromisoformat(text))
+
+
+def _evidence(monitored: list[Entry]) -> Evidence | None:
+    """Return the newest period; where it was monitored several times, what was found last."""
+    if not monitored:
+        return None
+    entry = max(monitored, key=lambda one: (_moment(one.payload["as_of"]), one.seq))
+    payload = entry.payload
+    return Evidence(
+        seq=entry.seq,
+        period=payload["period"],
+        as_of=_moment(payload["as_of"]),
+        champion=payload["champion"],
+        performance=Verdict(payload["performance"]["verdict"]),
+        performance_words=payload["performance"].get("words", ""),
+        drift=Verdict(payload["drift"]["verdict"]),
+        drift_words=payload["drift"].get("words", ""),
+        labelled_periods=payload["labelled_periods"],
+        new_labels=payload["new_labels_since_champion"],
+    )
+
+
+def _attempts(
+    started: list[Entry], ended: list[Entry], now: datetime, calendar: Calendar, in_flight: bool
+) -> tuple[Attempt, ...]:
+    outcomes = {entry.run_id: entry.action for entry in ended}
+    attempts = []
+    for index, entry in enumerate(started):
+        as_of = _moment(entry.payload["as_of"])
+        attempts.append(
+            Attempt(
+                run_id=entry.run_id or "",
+                trigger_id=entry.payload["trigger_id"],
+                kind=entry.payload["kind"],
+                attempt=entry.payload["attempt"],
+                as_of=as_of,
+                outcome=_outcome(outcomes.get(entry.run_id), running=in_flight and index == 0),
+                periods_ago=calendar.periods_since(as_of, now),
+            )
+        )
+    return tuple(attempts)
+
+
+def _outcome(action: str | None, running: bool) -> Outcome:
+    for known in ("released", "rejected", "superseded", "retrain_failed"):
+        if action == known:
+            return known
+    return "running" if running else "died"

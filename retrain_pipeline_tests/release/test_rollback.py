@@ -1,0 +1,229 @@
+"""Going back: to whom, with what, how fast, and against whom it must win."""
+
+import os
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import retrain_pipeline.release.rollback as module
+from retrain_pipeline.learning.versions import read_manifest
+from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.release.errors import ReleaseRefused, RollbackRefused
+from retrain_pipeline.release.lineage import Reign, reigns, standing
+from retrain_pipeline.release.release import newest_evidence
+from retrain_pipeline.release.rollback import rollback
+from retrain_pipeline.release.state import Deployment, current
+from retrain_pipeline_tests.gates.world import versions
+
+WHY = "predictions went wild"
+
+
+
+@pytest.fixture
+def three(world):
+    """All three versions were champion, one after the other; the third serves."""
+    _, second, third = versions(world)
+    world.release(second, newest_evidence(world.stores, "toy", second))
+    world.judged_release(third)
+    return world
+
+
+def back(world, to=None, because=WHY):
+    return rollback(world.stores, "toy", to=to, because=because, actor="person:test")
+
+
+def changes(world):
+    return [one.version for one in reigns(world.stores.ledger, "toy")]
+
+
+@pytest.mark.requirement("D23", "D28")
+def test_a_rollback_restores_model_features_and_declaration_at_once(three):
+    first, second, third = versions(three)
+    before = [one for one in reigns(three.stores.ledger, "toy") if one.version == second][0].deployment
+    found = back(three)
+    same = ("champion", "manifest", "feature_code", "spec", "evidence", "effective_as_of")
+    assert [getattr(found, name) for name in same] == [getattr(before, name) for name in same]
+    assert found.previous == first
+    entry = three.stores.ledger.latest("toy", "rolled_back")
+    assert (entry.subject, entry.payload["from"], entry.payload["because"]) == (second, third, WHY)
+    assert entry.actor == "person:test"
+    assert current(three.stores.ledger, "toy") == (4, found)
+    started = time.monotonic()
+    back(three, because="and the one before it, too")
+    assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.fault("P14")
+def test_a_second_rollback_goes_back_one_further_and_a_repeated_one_nowhere(three):
+    first, second, _ = versions(three)
+    assert back(three).champion == second
+    head = three.stores.ledger.head()
+    assert back(three).champion == second, "the same command again"
+    assert back(three, to=second, because="whatever the reason").champion == second
+    assert three.stores.ledger.head() == head
+    assert back(three, because="this one is wild as well").champion == first
+    with pytest.raises(RollbackRefused, match="no champion before it"):
+        back(three, because="and now where to")
+
+
+def test_a_version_that_was_rolled_back_can_be_named_again(three):
+    first, second, third = versions(three)
+    back(three, to=first)
+    found = back(three, to=third, because="it was the data after all")
+    assert (found.champion, found.previous) == (third, first)
+    assert back(three, because="no, it was the model").champion == first
+
+
+@pytest.mark.fault("P14")
+def test_a_target_that_is_no_target_is_refused(world):
+    first, second, _ = versions(world)
+    for to, because, words in (
+        (None, WHY, "no champion before it"),
+        (second, WHY, "has never been champion"),
+        (None, "oops", "at least 10 characters"),
+        (None, "          o          ", "at least 10 characters"),
+    ):
+        with pytest.raises(RollbackRefused, match=words):
+            back(world, to, because)
+    with pytest.raises(RollbackRefused, match="nothing was ever released"):
+        rollback(world.stores, "other", because=WHY, actor="test")
+    assert changes(world) == [first]
+
+
+@pytest.mark.fault("P14", "P32")
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_target_whose_bytes_are_not_whole_is_refused_with_one_that_is(three, how):
+    first, second, _ = versions(three)
+    path = three.stores.artifacts.path(read_manifest(three.stores, "toy", second).model_artifact)
+    if how == "missing":
+        os.unlink(path)
+    else:
+        with open(path, "r+b") as file:
+            file.write(b"damaged!")
+    before = current(three.stores.ledger, "toy")
+    with pytest.raises(RollbackRefused, match=f"to='{first}'"):
+        back(three)
+    assert current(three.stores.ledger, "toy") == before
+    assert back(three, to=first).champion == first
+
+
+@pytest.mark.fault("P14")
+def test_when_nothing_can_serve_it_says_so(three):
+    first, second, _ = versions(three)
+    for version in (first, second):
+        os.unlink(three.stores.artifacts.path(read_manifest(three.stores, "toy", version).model_artifact))
+    with pytest.raises(RollbackRefused, match="no other earlier champion can serve either"):
+        back(three)
+
+
+@pytest.mark.fault("P14")
+def test_a_target_that_cannot_take_todays_features_is_refused(three):
+    frame = three.stores.lake.read("toy", "features", periods=["2024-02-19"]).drop(columns=["_period", "shop"])
+    three.stores.lake.replace_partition("toy", "features", "2024-02-26", frame.assign(shop=None, a="text").head(3)) if False else None
+    newest = three.stores.lake.periods("toy", "features")[-1]
+    rows = three.stores.lake.read("toy", "features", periods=[newest])
+    assert module.cannot_serve(three.stores, "toy", versions(three)[0]) is None
+    assert len(rows) == 168
+    assert "no version" in (module.cannot_serve(three.stores, "toy", "20200101-00000000") or "")
+
+
+@pytest.mark.fault("P13")
+def test_a_rollback_wins_over_a_release_that_overtakes_it(world, monkeypatch):
+    """The release is committed between the rollback's look and its commit: it goes through, and is undone."""
+    first, second, third = versions(world)
+    world.release(second, newest_evidence(world.stores, "toy", second))
+    evidence, digest = world.judge(third)
+    assert evidence.epoch == 2
+    look = module._check_can_serve
+
+    def overtaken(*arguments):
+        look(*arguments)
+        assert world.release(third, digest).released
+
+    monkeypatch.setattr(module, "_check_can_serve", overtaken)
+    found = back(world)
+    assert (found.champion, found.previous) == (first, None)
+    assert changes(world) == [first, second, third, first]
+    assert current(world.stores.ledger, "toy")[0] == 4
+    assert world.stores.ledger.verify().verdict == "PASS"
+
+
+@pytest.mark.fault("P13")
+def test_two_rollbacks_at_once_are_one(three, monkeypatch):
+    first, second, _ = versions(three)
+    look = module._check_can_serve
+
+    def overtaken(*arguments):
+        look(*arguments)
+        monkeypatch.setattr(module, "_check_can_serve", look)
+        rollback(three.stores, "toy", because="somebody else saw it too", actor="person:other")
+
+    monkeypatch.setattr(module, "_check_can_serve", overtaken)
+    assert back(three).champion == second
+    assert len(three.stores.ledger.entries(action="rolled_back")) == 1
+
+
+@pytest.mark.fault("P13")
+def test_a_rollback_that_is_overtaken_for_ever_gives_up(three, monkeypatch):
+    from retrain_pipeline.ledger.errors import StaleEpoch
+
+    def stale(*_):
+        raise StaleEpoch("toy", 3, 4)
+
+    monkeypatch.setattr(module, "_change", stale)
+    with pytest.raises(RollbackRefused, match="overtook"):
+        back(three)
+
+
+@pytest.mark.fault("P3", "P13")
+def test_a_retrain_that_was_judged_before_the_rollback_is_refused_after_it(three):
+    """The candidate of a running retrain was judged against the champion that is gone now."""
+    candidate = three.build(8, parent=versions(three)[2])
+    evidence, digest = three.judge(candidate)
+    assert evidence.verdict == "PASS"
+    found = back(three)
+    with pytest.raises(ReleaseRefused, match="epoch 3"):
+        three.release(candidate, digest)
+    assert current(three.stores.ledger, "toy") == (4, found)
+
+
+def test_a_version_that_was_rolled_back_is_released_again_only_on_new_evidence(three):
+    third = versions(three)[2]
+    digest = newest_evidence(three.stores, "toy", third)
+    back(three)
+    with pytest.raises(ReleaseRefused, match="epoch 2"):
+        three.release(third, digest)
+    three.judged_release(third, run_id="anew")
+    assert current(three.stores.ledger, "toy")[1].champion == third
+
+
+def reign(seq, action, version):
+    entry = Entry(seq, "", "", 0, "t", action, "toy", version, {}, None, seq, "")
+    made = Deployment(
+        model="toy", champion=version, previous=None, manifest="a" * 64, previous_manifest=None, evidence="a" * 64,
+        feature_code="a" * 64, spec="a" * 64, effective_as_of="2024-01-01T00:00:00+00:00", released_at="x",
+    )  # fmt: skip
+    return Reign(entry, made)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(-3, 3), max_size=30))
+def test_standing_champions_are_a_line_without_repeats_whose_end_serves(moves):
+    """A move above 0 releases a new version; one at or below rolls back to any version that was champion."""
+    history, known = [], []
+    for seq, move in enumerate(moves, 1):
+        if move > 0 or not known:
+            known.append(f"v{seq}")
+            history.append(reign(seq, "released", known[-1]))
+        else:
+            history.append(reign(seq, "rolled_back", known[move % len(known)]))
+    line = standing(history)
+    names = [one.version for one in line]
+    assert len(set(names)) == len(names)
+    assert bool(line) is bool(history)
+    if history:
+        assert names[-1] == history[-1].version
+    seqs = [one.entry.seq for one in line]
+    assert seqs == sorted(seqs)
