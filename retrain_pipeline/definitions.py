@@ -10,7 +10,7 @@ from retrain_pipeline.components.loading import load_defs_folder
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return everything under `defs/`, run in one process by default (each step elsewhere would import it all again)."""
+    """Return everything under `defs/`, run in one process by default (elsewhere each step imports all again)."""
     return dg.Definitions.merge(
         load_defs_folder(Path(__file__).parent),
         dg.Definitions(resources={"stores": StoresResource()}, executor=dg.in_process_executor),

@@ -47,7 +47,8 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
             ingest_period(opened.lake, spec.data, spec.name, period, root=data_root())
             for period in context.partition_keys
         ]
-        note_broken_contract(opened.ledger, spec.name, "raw", [(r.period, r.checks) for r in reports], context.run.run_id)
+        judged = [(r.period, r.checks) for r in reports]
+        note_broken_contract(opened.ledger, spec.name, "raw", judged, context.run.run_id)
         only = len(reports) == 1
         for name in (*GATES, *OBSERVATIONS):
             found = [(r.period, c) for r in reports for c in r.checks if c.name == name]

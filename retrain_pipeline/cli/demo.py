@@ -131,7 +131,7 @@ def tell_world(console: Console, world: LendingWorld) -> None:
     console.print(
         Panel(
             f"A lender decides on {world.applications_per_week} applications a week; whether a loan defaults is known "
-            f"30 days later.\nIn the week of [bold]{drift:%Y-%m-%d}[/bold] applicants change, and what makes them default."
+            f"30 days later.\nIn the week of [bold]{drift:%Y-%m-%d}[/bold] applicants change, and why they default."
             f"\nIn the week of [bold]{poison:%Y-%m-%d}[/bold] the upstream system delivers outcomes inverted.\n"
             "The loop is told neither. Each week is a real Dagster run; retrains are asked for by the sensor.",
             title="A simulated world",

@@ -44,9 +44,7 @@ def troubles_of(files: list[Path]) -> dict[Path, str]:
     for name, same in names.items():
         if len(same) > 1:
             folders = ", ".join(file.parent.name for file in same)
-            troubles |= {
-                file: f"{FILE}: the name {name!r} is declared by {folders}; give each its own" for file in same
-            }
+            troubles |= dict.fromkeys(same, f"{FILE}: the name {name!r} is declared by {folders}; give each its own")
     return troubles
 
 

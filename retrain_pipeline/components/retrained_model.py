@@ -16,7 +16,7 @@ _log = logging.getLogger("retrain_pipeline")
 
 
 class DeclaredAttributes(RootModel[dict[str, Any]]):
-    """What stands under `attributes`: taken as it is, since our own reader checks it and names every mistake at once."""
+    """What stands under `attributes`: taken as it is; our own reader names every mistake at once."""
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def refused_definitions(folder: Path, words: str) -> dg.Definitions:
 
 @dg.scaffold_with(ModelScaffolder)
 class RetrainedModel(dg.Component):
-    """A model that is kept fresh: declared in `defs.yaml`, with its features in `features.py` and its reasons in `decisions/`.
+    """A model that is kept fresh: declared in `defs.yaml`, features in `features.py`, reasons in `decisions/`.
 
     Gives the assets raw, features, predictions, feedback and monitoring (a partition per period), training_set,
     candidate, evaluation, release and model_card (a materialization per version), their checks, and the sensor that

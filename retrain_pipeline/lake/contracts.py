@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.lake.columns import Typed, WrongType, read_column
 from retrain_pipeline.lake.declared import Data
+from retrain_pipeline.lake.digests import row_digests
 from retrain_pipeline.lake.errors import SourceRefused
 from retrain_pipeline.lake.files import ROW
 from retrain_pipeline.lake.frames import EVENT_TIME, to_frame
-from retrain_pipeline.lake.quarantine import Quarantine
+from retrain_pipeline.lake.quarantine import Origin, Quarantine
 from retrain_pipeline.lake.schemas import LABEL_DTYPES, Field, fields_of, key_dtype, pandera_schema
 from retrain_pipeline.lake.sources import Part
 
@@ -36,6 +37,7 @@ class Contracted:
     received: int = 0
     problems: list[str] = field(default_factory=list)
     extra_columns: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
 
     def frame(self) -> "pd.DataFrame":
         """Return the accepted rows, and let go of them here."""
@@ -85,6 +87,14 @@ class Contract:
                     continue
         return self.result
 
+    def supersede(self, frame: "pd.DataFrame") -> None:
+        """Let later deliveries correct rows that were rejected: of `frame`, the accepted ones, the keys count."""
+        import pandas as pd
+
+        if len(frame) and frame[DELIVERY].iloc[-1]:  # several deliveries
+            keys = pd.Series(frame[DELIVERY].to_numpy(), index=row_digests(frame, self.data.key))
+            self.quarantine.supersede(keys.groupby(level=0).max())
+
     def _is_whole(self, part: Part) -> bool:
         present = set(part.schema.names)
         missing = sorted(self.columns - present)
@@ -95,7 +105,9 @@ class Contract:
         return not missing
 
     def _fail(self, rule: str, column: str, reason: str, part: Part) -> None:
-        if reason not in self.result.problems:
+        if part.superseded:
+            self.result.notes.append(f"{reason}; it has been delivered again since")
+        elif reason not in self.result.problems:
             self.result.problems.append(reason)
             self.quarantine.reject(
                 rule, reason, key=(), row={}, event_time=None, column=column, delivery=part.name,
@@ -119,7 +131,7 @@ class Contract:
         table = table.append_column(DELIVERY, pa.array(np.full(chunk.num_rows, number), pa.int64()))
         rejected = refusals.rejected
         if rejected.any():
-            self._quarantine(chunk, refusals, part)
+            self._quarantine(chunk, table.filter(pa.array(rejected)), refusals, part)
             table = table.filter(pa.array(~rejected))
         self.result.tables.append(table)
 
@@ -206,19 +218,26 @@ class Contract:
         words = f"between {column.range[0]} and {column.range[1]}" if column.range else f"one of {column.values}"
         refusals.add(error.check.name, name, mask, words)
 
-    def _quarantine(self, chunk: "pa.Table", refusals: "_Refusals", part: Part) -> None:
+    def _quarantine(self, chunk: "pa.Table", typed: "pa.Table", refusals: "_Refusals", part: Part) -> None:
+        """Count the rejected rows of a chunk, and keep them as they came; `typed` has only them."""
         import numpy as np
 
-        for number, (rule, _, _) in enumerate(refusals.rules):
-            self.quarantine.count(rule, int((refusals.first == number).sum()))
-        positions = np.flatnonzero(refusals.rejected)[: max(self.quarantine.room, 0)]
-        for position, row in zip(positions, chunk.take(positions).to_pylist(), strict=True):
-            rule, column, words = refusals.rules[refusals.first[position]]
-            moment, number = row.pop(EVENT_TIME), row.pop(ROW)
+        keys, number = row_digests(typed.select(self.data.key).to_pandas(), self.data.key), typed[DELIVERY][0].as_py()
+        positions = np.flatnonzero(refusals.rejected)
+        rules = refusals.first[positions]
+        for index, (rule, _, _) in enumerate(refusals.rules):
+            hit = rules == index
+            # A row without its key cannot be corrected by one that has it.
+            origin = None if rule == "key_missing" else Origin(number, keys[hit])
+            self.quarantine.count(rule, int(hit.sum()), origin)
+        positions = positions[: max(self.quarantine.room, 0)]
+        for place, row in enumerate(chunk.take(positions).to_pylist()):
+            rule, column, words = refusals.rules[rules[place]]
+            moment, row_number = row.pop(EVENT_TIME), row.pop(ROW)
             self.quarantine.reject(
                 rule, f"column {column!r}: {row[column]!r} is not {words}", key=[row[name] for name in self.data.key],
                 row=row, event_time=moment, column=column, delivery=part.name, source_digest=part.digest,
-                row_number=number,
+                row_number=row_number, origin=None if rule == "key_missing" else (number, int(keys[place])),
             )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _value_hashes(series: "pd.Series[Any]", kind: str) -> Any:
     elif kind == "time":
         hashed = pd.util.hash_array(series.astype("datetime64[us, UTC]").astype("int64").to_numpy())
     else:
-        filled = series.fillna(0) if missing.any() else series
+        filled = series.fillna(False if kind == "bool" else 0) if missing.any() else series
         hashed = pd.util.hash_array(filled.to_numpy(dtype=np.int64))
     if missing.any():
         hashed[missing] = np.uint64(_MISSING)

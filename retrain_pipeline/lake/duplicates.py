@@ -19,7 +19,7 @@ class Resolved:
 
     repeats: exact duplicates within a delivery. redelivered: rows that a later delivery brought again, unchanged.
     corrected: rows that a later delivery changed. conflicting: positions of rows of one delivery that share a key and
-    differ, all of them refused.
+    differ, all of them refused unless a later delivery knows the key.
     """
 
     keep: "np.ndarray[Any, Any] | None"
@@ -62,6 +62,7 @@ def resolve(frame: "pd.DataFrame", key: Sequence[str]) -> Resolved:
     first = rows.drop_duplicates(["key", "delivery", "content"])
     at_odds = first.duplicated(["key", "delivery"], keep=False)
     contested = rows.merge(first.loc[at_odds, ["key", "delivery"]].drop_duplicates(), on=["key", "delivery"])
+    outdated = contested["delivery"] < contested["key"].map(rows.groupby("key")["delivery"].max())
     sound = first[~at_odds]
     newest = sound.drop_duplicates("key", keep="last")
     older = sound.drop(newest.index)
@@ -72,6 +73,6 @@ def resolve(frame: "pd.DataFrame", key: Sequence[str]) -> Resolved:
         keep,
         repeats=len(rows) - len(contested) - len(sound),
         redelivered=int((older["content"] == truth).sum()),
-        corrected=int((older["content"] != truth).sum()),
-        conflicting=tuple(int(position) for position in sorted(contested["position"])),
+        corrected=int((older["content"] != truth).sum()) + int(outdated.sum()),
+        conflicting=tuple(int(position) for position in sorted(contested.loc[~outdated, "position"])),
     )

@@ -57,7 +57,7 @@ def copy_rows(path: Path, source: CsvSource | ParquetSource, time: TimeColumn, t
         else:
             chunks = _parquet_chunks(path)
         rows, in_order = _write(chunks, time, target)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, csv.Error, OSError, EOFError, zlib.error) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the machine refused (no space, no permission), not the file
         raise SourceRefused("file_unreadable", f"not a whole {source.kind} file: {error}") from error
@@ -136,6 +136,9 @@ def _parquet_chunks(path: Path) -> "Iterator[pa.Table]":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    with path.open("rb") as magic:
+        if magic.read(4) != b"PAR1":
+            raise SourceRefused("file_unreadable", "not a parquet file: it does not begin with PAR1")
     with pq.ParquetFile(path) as file:
         names = file.schema_arrow.names
         _check_header(names)
@@ -220,7 +223,10 @@ def _cells(line: bytes, number: int, delimiter: str) -> list[str]:
         return text.split(delimiter)
     if text.count('"') % 2:
         raise SourceRefused("quotes", f"line {number} has an unbalanced quote: a row is one line")
-    return next(csv.reader([text], delimiter=delimiter, strict=True))
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise SourceRefused("quotes", f"line {number} has a quote amid a cell: {error}") from error
 
 
 def _check_header(names: list[str]) -> None:

@@ -60,6 +60,11 @@ class Inbox:
     def take(self, period: str) -> Taken:
         """Take what is new in the source, and return what is there for a period.
 
+        Parameters
+        ----------
+        period
+            The period that is read; an empty text when none is, and then files that are refused are not recorded.
+
         Raises
         ------
         SourceMissing
@@ -87,6 +92,8 @@ class Inbox:
                 notes.append(str(error))
         if path.is_dir():
             fresh += self._read_again([*known, *fresh])
+        if not period:  # a look at how far the source reaches: what is wrong with it is for the period that reads it
+            fresh = [record for record in fresh if record.status in ("taken", "duplicate")]
         records = remember(self.lake, self.model, fresh, datetime.fromtimestamp(self.clock(), UTC)) if fresh else known
         current = None if path.is_dir() else {(entry.shown, entry.stamp) for entry in entries}
         return self._current(records, current, period, notes)
@@ -170,10 +177,11 @@ class Inbox:
             digests = {record.digest for record in mine if (record.name, record.stamp) in single}
             mine = [record for record in mine if record.digest in digests]
         here = [record for record in mine if record.period == period]
+        good = {record.name: record.sequence for record in mine if record.status in ("taken", "duplicate")}
         ignored = [f"{record.name}: {record.reason}" for record in here if record.status in ("ignored", "duplicate")]
         return Taken(
             tuple(record for record in mine if record.status == "taken"),
-            tuple(record for record in here if record.status == "refused"),
+            tuple(one for one in here if one.status == "refused" and good.get(one.name, -1) < one.sequence),
             (*notes, *ignored),
         )
 

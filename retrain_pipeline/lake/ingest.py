@@ -104,6 +104,7 @@ def ingest_period(
         quarantine.refuse_delivery(refused)
     result = contract.read(source.parts)
     frame = result.frame()
+    contract.supersede(frame)
     resolved = _resolve(frame, data, quarantine, source.parts)
     judged = _contract_check(data, result, resolved, quarantine)
     covered = source.covered or bool(result.received)
@@ -123,7 +124,7 @@ def ingest_period(
         model, period, len(frame) if usable else 0, quarantine.rejected, resolved.repeats + resolved.redelivered,
         sorted(result.extra_columns), checks, write,
         quarantine.write(lake, model, period) if has_rejects else None,
-        [part.digest or (write.digest if write else "") for part in source.parts], list(source.notes),
+        [part.digest or (write.digest if write else "") for part in source.parts], [*source.notes, *result.notes],
     )  # fmt: skip
 
 
@@ -159,7 +160,7 @@ def _contract_check(data: Data, result: Contracted, resolved: Resolved, quaranti
     share = rejected / result.received if result.received else 0.0
     numbers: dict[str, float | int | str] = {
         "received": result.received, "rejected": rejected, "rejected_share": share,
-        "max_rejected_share": data.max_rejected_share, "corrected": resolved.corrected,
+        "max_rejected_share": data.max_rejected_share, "corrected": resolved.corrected + quarantine.superseded,
         **{f"rejected_{rule}": rows for rule, rows in sorted(quarantine.counts.items())},
     }  # fmt: skip
     if result.problems:

@@ -153,6 +153,7 @@ def _fed(
         quarantine.refuse_delivery(refused)
     result = contract.read(source.parts)
     frame = result.frame()
+    contract.supersede(frame)
     if len(frame):
         frame = _joined(frame, lake, data, model, period, quarantine)
         frame = frame[_usable_in(frame, start, end)].reset_index(drop=True)

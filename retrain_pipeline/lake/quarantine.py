@@ -11,6 +11,7 @@ from retrain_pipeline.lake.frames import EVENT_TIME, KNOWN_TIME, PERIOD
 from retrain_pipeline.lake.tables import Lake, PartitionWrite
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 COLUMNS = ("key", "rule", "column", "reason", "row", "stage", "delivery", "source_digest", "row_number", "time_known")
@@ -26,14 +27,32 @@ time_known: False when the row has no readable event time; `_event_time` is then
 MAX_ROWS = 50_000
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Which delivery rejected rows came in (later is larger), and one key digest for each."""
+
+    delivery: int
+    keys: "np.ndarray[Any, Any]"
+
+
 @dataclass
 class Quarantine:
     """Collects the rejected rows of one stage of one period."""
 
     stage: str
     start: datetime
-    counts: Counter[str] = field(default_factory=Counter)
+    superseded: int = 0
+    _tallies: list[tuple[str, int, Origin | None]] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
+    _origins: list[tuple[int, int] | None] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Rejected rows by rule."""
+        total: Counter[str] = Counter()
+        for rule, rows, _ in self._tallies:
+            total[rule] += rows
+        return total
 
     @property
     def rejected(self) -> int:
@@ -52,7 +71,7 @@ class Quarantine:
 
     def reject(
         self, rule: str, reason: str, *, key: Any, row: dict[str, Any], event_time: datetime | None, column: str = "",
-        delivery: str = "", source_digest: str = "", row_number: int | None = None,
+        delivery: str = "", source_digest: str = "", row_number: int | None = None, origin: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         """Keep one rejected row; count it separately with `count`."""
         if self.room <= 0:
@@ -64,6 +83,7 @@ class Quarantine:
             self.stage, delivery, source_digest, row_number, event_time is not None,
         )  # fmt: skip
         self._rows.append({**dict(zip(COLUMNS, values, strict=True)), EVENT_TIME: moment, KNOWN_TIME: moment})
+        self._origins.append(origin)
 
     def refuse_delivery(self, delivery: Delivery) -> None:
         """Keep a file that was refused whole; its bytes are in the delivery area."""
@@ -73,10 +93,37 @@ class Quarantine:
             source_digest=delivery.digest,
         )  # fmt: skip
 
-    def count(self, rule: str, rows: int) -> None:
+    def count(self, rule: str, rows: int, origin: Origin | None = None) -> None:
         """Count rejected rows."""
         if rows:
-            self.counts[rule] += rows
+            self._tallies.append((rule, rows, origin))
+
+    def supersede(self, accepted: "pd.Series[Any]") -> None:
+        """Forget the rows of deliveries whose keys a later delivery brought again: they have been corrected.
+
+        Parameters
+        ----------
+        accepted
+            The newest delivery of every accepted key digest, by digest.
+        """
+        import numpy as np
+        import pandas as pd
+
+        known = [origin for _, _, origin in self._tallies if origin is not None]
+        if not known:
+            return
+        rejected = pd.concat([pd.Series(one.delivery, index=one.keys) for one in known])
+        latest = pd.concat([accepted, rejected]).groupby(level=0).max()
+        tallies = []
+        for rule, rows, origin in self._tallies:
+            stands = rows if origin is None else int((latest.loc[origin.keys] <= origin.delivery).sum())
+            self.superseded += rows - stands
+            if stands:
+                tallies.append((rule, stands, origin))
+        self._tallies = tallies
+        stays = [one is None or latest[np.uint64(one[1])] <= one[0] for one in self._origins]
+        self._rows = [row for row, kept in zip(self._rows, stays, strict=True) if kept]
+        self._origins = [one for one, kept in zip(self._origins, stays, strict=True) if kept]
 
     def write(self, lake: Lake, model: str, period: str) -> PartitionWrite:
         """Make these the quarantined rows of this stage and period; those of the other stage stay."""

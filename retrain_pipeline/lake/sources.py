@@ -41,6 +41,8 @@ class Part:
     schema: "pa.Schema"
     text: bool
     chunks: "Callable[[], Iterator[pa.Table]]"
+    superseded: bool = False
+    """A later delivery has the same name and overlaps it: if this one cannot be read as a whole, that one stands."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,25 @@ def _from_files(inbox: Inbox, window: Window) -> SourceRows:
             covered = covered or named_empty
         elif one.first < window.end and one.last >= window.start:
             covered = covered or (one.first < window.start and one.last >= window.end)
-            parts.append(_file_part(inbox, one, window))
+            again = any(_replaces(later, one) for later in taken.deliveries)
+            parts.append(_file_part(inbox, one, window, again))
     return SourceRows(tuple(parts), covered, taken.refused, taken.notes)
 
 
-def _file_part(inbox: Inbox, delivery: Delivery, window: Window) -> Part:
+def _replaces(later: Delivery, one: Delivery) -> bool:
+    """Is a delivery a newer edition of another: the same name, and times that overlap?"""
+    if later.first is None or later.last is None or one.first is None or one.last is None:
+        return False
+    overlap = later.first <= one.last and one.first <= later.last
+    return later.name == one.name and later.sequence > one.sequence and overlap
+
+
+def _file_part(inbox: Inbox, delivery: Delivery, window: Window, superseded: bool) -> Part:
     def chunks() -> "Iterator[pa.Table]":
         return inbox.batches(delivery, window.start, window.end, set(window.columns))
 
     text = isinstance(inbox.source, CsvSource)
-    return Part(delivery.name, delivery.digest, inbox.schema(delivery), text, chunks)
+    return Part(delivery.name, delivery.digest, inbox.schema(delivery), text, chunks, superseded)
 
 
 def _from_delta(source: DeltaSource, time: TimeColumn, window: Window, root: Path) -> SourceRows:

@@ -13,23 +13,24 @@ TRUSTED: tuple[str, ...] = (
     # shape; that the nodes point inside the tree is checked by `learning.soundness` after loading.
     "sklearn.tree._tree.Tree",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    # Neighbour trees: arrays again, and the distance they were built with, which has no state but numbers.
-    "sklearn.neighbors._kd_tree.KDTree",
-    "sklearn.metrics._dist_metrics.EuclideanDistance64",
     # Plain attribute holders of a calibrated classifier and of the solvers that a fitted network keeps.
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    # LightGBM: the estimators keep attributes; the Booster keeps its trees as LightGBM's own text format, which its
-    # parser reads. No Python object is made from that text. (The parser is C++: as with any native library its memory
-    # safety is LightGBM's; the bytes are only ever those whose digest the ledger names.)
+    # LightGBM: the estimators keep attributes; the Booster keeps its trees in LightGBM's own text format, from which
+    # its parser makes numbers and no Python object. `learning.soundness` checks where the trees point. (The parser is
+    # C++, and its memory safety is LightGBM's; the bytes are only ever those whose digest the ledger names.)
     "collections.OrderedDict",
     "lightgbm.basic.Booster",
     "lightgbm.sklearn.LGBMClassifier",
     "lightgbm.sklearn.LGBMRegressor",
 )
-"""Types beyond those that skops trusts by itself. Reviewed by hand, frozen, and never extended by what a file names."""
+"""Types beyond those that skops trusts by itself. Reviewed by hand, frozen, and never extended by what a file names.
+
+Not here, though scikit-learn has them: neighbour trees (KDTree, BallTree), whose indexes nothing checks. Neighbours
+work with ``algorithm: brute``.
+"""
 
 
 def dump_model(pipeline: Any) -> bytes:
@@ -42,9 +43,14 @@ def dump_model(pipeline: Any) -> bytes:
     ------
     UntrustedModel
         When the pipeline holds types that could not be loaded again: better now than at the release.
+    ModelDamaged
+        When it has trees of a kind that cannot be checked at loading.
     """
     import skops.io
 
+    from retrain_pipeline.learning.soundness import check_trees
+
+    check_trees(pipeline)
     data: bytes = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED)
     _check_types(data)
     return data

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Evidently 0.7.23 puts values and names into a script of its page as they are: a category "</script>" would end it.
+_MARKUP = str.maketrans("<>", "‹›")
+
+
 @dataclass(frozen=True)
 class HtmlReport:
     """A stored report and the rows that it is about."""
@@ -38,7 +42,8 @@ def html_report(
     names = [name for name in reference.columns if name in current and _comparable(reference[name], current[name])]
     if not names:
         return None
-    sides = [_sample(side[names], max_rows, seed) for side in (reference, current)]
+    sides = [_harmless(_sample(side[names], max_rows, seed)) for side in (reference, current)]
+    names = list(sides[0].columns)
     # Evidently sends usage data unless this is set, whatever its value; it is read at each event.
     os.environ.setdefault("DO_NOT_TRACK", "1")
     from evidently import DataDefinition, Dataset, Report
@@ -49,9 +54,19 @@ def html_report(
         numerical_columns=numeric, categorical_columns=[name for name in names if name not in numeric]
     )
     before, now = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
-    snapshot = Report([DataDriftPreset(), DataSummaryPreset()], metadata={"title": title}).run(now, before)
+    snapshot = Report([DataDriftPreset(), DataSummaryPreset()], metadata={"title": title.translate(_MARKUP)}).run(now, before)
     digest = artifacts.put(snapshot.get_html_str(as_iframe=False).encode())
     return HtmlReport(digest, len(sides[0]), len(sides[1]))
+
+
+def _harmless(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the frame with angle brackets of names and texts replaced by look-alikes."""
+    texts = {
+        name: frame[name].map(lambda value: value.translate(_MARKUP) if isinstance(value, str) else value)
+        for name in frame.columns
+        if frame[name].dtype == object
+    }
+    return frame.assign(**texts).rename(columns=lambda name: str(name).translate(_MARKUP))
 
 
 def _comparable(reference: "pd.Series[Any]", current: "pd.Series[Any]") -> bool:

@@ -130,9 +130,7 @@ def _judgement(story: Story) -> dict[str, Any] | None:
         "champion": found.champion,
         "evaluation": found.evaluation.model_dump(mode="json", by_alias=True),
         "numbers": numbers,
-        "gates": [
-            {"gate": one.gate, "verdict": one.verdict.value, "words": one.words} for one in found.results
-        ],
+        "gates": [{"gate": one.gate, "verdict": one.verdict.value, "words": one.words} for one in found.results],
         "plots": dict(found.plots),
     }
 
@@ -165,5 +163,3 @@ def _reproducibility(manifest: "VersionManifest", story: Story) -> dict[str, Any
         "python": manifest.environment.python,
         "seed": manifest.seed,
     }
-
-

@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 _TOLD = ("words", "reason", "because", "reasons")
+_ACTIONS = (
+    "retrain_requested",
+    "retrain_started",
+    "training_set_frozen",
+    "candidate_registered",
+    "profiled",
+    "judged",
+    "released",
+    "rejected",
+    "retrain_failed",
+    "superseded",
+    "rolled_back",
+    "monitored",
+    "contract_failed",
+    "run_failed",
+    "alerted",
+)
 
 
 class UnknownVersion(PermanentError):
@@ -98,9 +115,12 @@ def history(stores: "Stores", model: str) -> list[Event]:
 
 def status(stores: "Stores") -> list[ModelStatus]:
     """Return the state of every model that the ledger knows, by name."""
-    newest = {entry.model: entry for entry in stores.ledger.entries() if entry.model}
     rows = {row.model: row for row in stores.ledger.deployments()}
-    judged = stores.ledger.latest_by_model("judged")
+    # One question an action, whatever the length of the ledger.
+    latest = {action: stores.ledger.latest_by_model(action) for action in _ACTIONS}
+    judged, newest = latest["judged"], dict[str, "Entry"]()
+    for model, entry in (pair for found in latest.values() for pair in found.items()):
+        newest[model] = max(newest.get(model, entry), entry, key=lambda one: one.seq)
     found = []
     for model in sorted(newest):
         row, last = rows.get(model), newest[model]
@@ -146,7 +166,7 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
     return Story(
         model=model,
         version=version,
-        why=_why(trigger),
+        why=_why(stores, model, trigger),
         as_of=evidence.as_of if evidence else trigger.get("as_of"),
         trigger=trigger,
         judged=words,
@@ -185,17 +205,31 @@ def told(entry: "Entry") -> str:
     return str(entry.action.replace("_", " "))
 
 
-def _why(trigger: dict[str, Any]) -> str:
+def _trigger(stores: "Stores", registered: "Entry") -> dict[str, Any]:
+    """Return what asked for a version: the start of its run, else what its manifest says."""
+    from retrain_pipeline.learning.versions import read_manifest
+
+    model, version = registered.model or "", registered.subject or ""
+    if registered.run_id:
+        started = stores.ledger.entries(model=model, action="retrain_started", run_id=registered.run_id)
+        if started:
+            return dict(started[-1].payload)
+    try:
+        manifest = read_manifest(stores, model, version)
+    except PermanentError:
+        return {}
+    return {**manifest.trigger.model_dump(mode="json"), "as_of": manifest.as_of}
+
+
+def _why(stores: "Stores", model: str, trigger: dict[str, Any]) -> str:
     if not trigger:
-        return "built by hand: no retrain stands behind it"
-    words = f"{trigger.get('kind', 'unknown')} retrain"
-    if trigger.get("as_of"):
-        words += f" as of {trigger['as_of']}"
-    reasons = trigger.get("reasons") or trigger.get("words")
-    if reasons:
-        words += ": " + ("; ".join(map(str, reasons)) if isinstance(reasons, list | tuple) else str(reasons))
-    attempt = trigger.get("attempt")
-    return words + (f", attempt {attempt}" if attempt and attempt > 1 else "")
+        return "what asked for it is not on record any more"
+    attempt = f", attempt {trigger['attempt']}" if trigger.get("attempt", 1) > 1 else ""
+    words = f"{trigger['kind']} retrain as of {trigger['as_of']}{attempt}"
+    for entry in stores.ledger.entries(model=model, action="monitored", newest_first=True):
+        if entry.payload.get("as_of") == trigger["as_of"]:
+            return f"{words}: {told(entry)}"
+    return words
 
 
 def _evidence_of(stores: "Stores", judged: "Entry | None") -> tuple[str | None, Evidence | None, str]:

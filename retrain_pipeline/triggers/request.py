@@ -1,7 +1,7 @@
 """From what a run was asked for to the retrain that it performs: defaults filled in, nonsense refused, on record."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.periods import as_utc
@@ -39,10 +39,18 @@ def _moment(ledger: "Ledger", spec: ModelSpec, as_of: str) -> datetime:
     return moment
 
 
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise RequestRefused(f"{name} {value!r:.60}: allowed are {', '.join(allowed)}")
-    return value
+def _kind(value: str) -> Kind:
+    for kind in get_args(Kind):
+        if kind == value:
+            return cast("Kind", kind)
+    raise RequestRefused(f"kind {value!r:.60}: allowed are {', '.join(get_args(Kind))}")
+
+
+def _mode(value: str) -> Mode:
+    for mode in get_args(Mode):
+        if mode == value:
+            return cast("Mode", mode)
+    raise RequestRefused(f"mode {value!r:.60}: allowed are {', '.join(get_args(Mode))}")
 
 
 def retrain_requested(
@@ -68,7 +76,6 @@ def retrain_requested(
         When the moment is no period's end, or a word is not one of those allowed.
     """
     moment = _moment(ledger, spec, as_of)
-    kind = _choice("kind", kind, get_args(Kind))
     if not mode:
         mode = "superiority" if ledger.deployment(spec.name) else "first"
     return start_retrain(
@@ -77,10 +84,10 @@ def retrain_requested(
             model=spec.name,
             run_id=run_id,
             trigger_id=trigger_id or f"manual-{moment:%Y%m%dT%H}",
-            kind=kind,
+            kind=_kind(kind),
             attempt=attempt,
             as_of=moment,
-            mode=_choice("mode", mode, get_args(Mode)),
+            mode=_mode(mode),
         ),
         actor,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.periods import as_utc
+from retrain_pipeline.triggers.policy import Kind, Mode
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
@@ -26,10 +27,10 @@ class Retrain:
     model: str
     run_id: str
     trigger_id: str
-    kind: str
+    kind: Kind
     attempt: int
     as_of: datetime
-    mode: str
+    mode: Mode
 
     def payload(self) -> dict[str, Any]:
         """Return what the ledger keeps of it."""

@@ -99,9 +99,7 @@ def test_missing_gates_are_named():
 
 def test_measured_times_do_not_make_another_judgement():
     def with_latency(statistic, gate="latency"):
-        results = [
-            {"gate": one, "verdict": "PASS", "words": f"{statistic}" if one == gate else "x"} for one in GATES
-        ]
+        results = [{"gate": one, "verdict": "PASS", "words": f"{statistic}" if one == gate else "x"} for one in GATES]
         return Evidence.model_validate(document(results=results)).judgement_digest
 
     assert with_latency(1.0) == with_latency(2.0)

@@ -142,9 +142,7 @@ class World:
         return judge(self.stores, self.declaration, version, mode=mode, run_id=run_id, actor="test")
 
     def release(self, version: str, digest: str, run_id: str = "run-release"):
-        return release(
-            self.stores, self.declaration, version, evidence_digest=digest, run_id=run_id, actor="test"
-        )
+        return release(self.stores, self.declaration, version, evidence_digest=digest, run_id=run_id, actor="test")
 
     def judged_release(self, version: str, mode: str = "non_inferiority", run_id: str = "run-release") -> str:
         """Judge and release a version; return the evidence's digest."""
@@ -173,9 +171,7 @@ def enter_again(ledger: Ledger, entry: Entry) -> None:
     """Enter what another ledger holds."""
     payload = dict(entry.payload)
     deployment = payload.pop(DEPLOYMENT, None)
-    new = NewEntry(
-        entry.actor, entry.action, entry.model, entry.subject, payload, entry.run_id, entry.epoch, entry.key
-    )
+    new = NewEntry(entry.actor, entry.action, entry.model, entry.subject, payload, entry.run_id, entry.epoch, entry.key)
     if deployment is None:
         ledger.append(new)
     else:

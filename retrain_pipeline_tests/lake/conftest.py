@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def declare() -> Callable[..., Data]:
     """Make a declaration: an inbox of CSV files with key, time, two columns and a label; changed as asked."""
 

@@ -68,7 +68,7 @@ def test_a_bom_either_line_end_blank_last_lines_and_gzip_are_text(tmp_path: Path
         ("id,at\n1,2024-01-01\n2\n", "ragged", "line 3 has 1 cells, the header has 2"),
         ("id,at\n1,2024-01-01,9\n", "ragged", "line 2 has 3 cells"),
         ('id,at,x\n1,2024-01-01,"a\n2,2024-01-02,b\n3,2024-01-03,c"\n', "quotes", "line 2 has an unbalanced quote"),
-        ('id,at,x\n1,2024-01-01,"a"b\n', "file_unreadable", "delimiter"),
+        ('id,at,x\n1,2024-01-01,"a"b\n', "quotes", "line 2 has a quote amid a cell"),
         ("id,at\n1,a\rb\n", "line_ends", "lone carriage return"),
         ("id,at,id\n1,2024-01-01,2\n", "header", "'id'"),
         ("id,at,_event_time\n1,2024-01-01,2\n", "header", "'_event_time'"),

@@ -13,7 +13,7 @@ from retrain_pipeline.learning.candidates import build_pipeline
 from retrain_pipeline.learning.errors import ModelDamaged, UntrustedModel
 from retrain_pipeline.learning.persistence import TRUSTED, dump_model, load_model
 from retrain_pipeline.learning.prediction import predict
-from retrain_pipeline.learning.soundness import check_trees
+from retrain_pipeline.learning.soundness import _check_booster, check_trees
 from retrain_pipeline.spec.model import Candidate
 
 RNG = np.random.default_rng(2)
@@ -41,7 +41,7 @@ MODELS = {
     "sklearn.linear_model.SGDClassifier": {"loss": "log_loss"},
     "sklearn.linear_model.HuberRegressor": {},
     "sklearn.naive_bayes.GaussianNB": {},
-    "sklearn.neighbors.KNeighborsClassifier": {},
+    "sklearn.neighbors.KNeighborsClassifier": {"algorithm": "brute"},
     "sklearn.neural_network.MLPRegressor": {"max_iter": 5},
     "sklearn.neural_network.MLPClassifier": {"max_iter": 5, "solver": "sgd"},
     "sklearn.svm.SVC": {},
@@ -190,19 +190,72 @@ def test_a_tree_that_points_outside_itself_is_not_loaded(path, field, value, wor
         load_model(forged(dump_model(fitted(path)[0]), forge))
 
 
-@pytest.mark.fault("S2")
-def test_a_tree_that_claims_more_nodes_than_it_holds_is_not_loaded():
+def rewritten(data: bytes, key: str, content: str) -> bytes:
+    """Return skops bytes with every scalar of a name replaced."""
+
     def forge(schema, members):
-        def walk(node):
-            for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-                if isinstance(value, dict) and "node_count" in value:
-                    value["node_count"] = {**value["node_count"], "content": "4096"}
-                walk(value)
+        pending = [schema]
+        while pending:
+            node = pending.pop()
+            pending += node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+            if isinstance(node, dict) and isinstance(node.get(key), dict):
+                node[key] = {**node[key], "content": content, "__id__": 1}
 
-        walk(schema)
+    return forged(data, forge)
 
-    with pytest.raises(ModelDamaged, match="says it has 4096 nodes"):
-        load_model(forged(dump_model(fitted("sklearn.tree.DecisionTreeRegressor")[0]), forge))
+
+@pytest.mark.fault("S2")
+@pytest.mark.parametrize("count", ["0", "-5", "3"])
+def test_a_tree_with_a_forged_number_of_nodes_is_not_loaded(count):
+    data = dump_model(fitted("sklearn.tree.DecisionTreeRegressor")[0])
+    with pytest.raises(ModelDamaged):
+        load_model(rewritten(data, "node_count", count))
+
+
+@pytest.mark.fault("S2")
+def test_trees_of_a_forest_may_not_claim_more_columns_than_the_forest_checks():
+    def forge(schema, members):
+        name = tree_array(members, "feature")
+        nodes = np.load(io.BytesIO(members[name]), allow_pickle=False)
+        nodes["feature"][0] = 6  # the forest has six columns: 0 to 5
+        buffer = io.BytesIO()
+        np.save(buffer, nodes, allow_pickle=False)
+        members[name] = buffer.getvalue()
+
+    pipeline, _ = fitted("sklearn.ensemble.RandomForestRegressor")
+    assert pipeline.named_steps["estimator"].n_features_in_ == 6
+    for tree in pipeline.named_steps["estimator"].estimators_:
+        tree.n_features_in_ = 99
+    with pytest.raises(ModelDamaged, match="beyond the 6 there are"):
+        load_model(forged(dump_model(pipeline), forge))
+
+
+@pytest.mark.fault("S2")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("left_child=1 ", "left_child=999 "), "outside the tree"),
+        (("right_child=", "right_child=-99 "), "splits|outside the tree|no skops|not load"),
+        (("left_child=1 ", "left_child=0 "), "points back"),
+        (("split_feature=", "split_feature=9"), "beyond the"),
+    ],
+)
+def test_a_boosters_text_that_points_outside_itself_is_not_accepted(change, words):
+    text = fitted("lightgbm.LGBMRegressor")[0].named_steps["estimator"].booster_.model_to_string()
+    _check_booster(text)
+    assert change[0] in text
+    with pytest.raises(ModelDamaged, match=words):
+        _check_booster(text.replace(*change))
+
+
+@pytest.mark.fault("S2")
+def test_trees_that_cannot_be_checked_are_refused_when_they_are_written():
+    pipeline, _ = fitted("lightgbm.LGBMRegressor", {"linear_tree": True})
+    with pytest.raises(ModelDamaged, match="linear_tree is not supported"):
+        dump_model(pipeline)
+    neighbours, _ = fitted("sklearn.neighbors.KNeighborsClassifier", {"algorithm": "kd_tree"})
+    with pytest.raises(UntrustedModel, match="KDTree"):
+        dump_model(neighbours)
 
 
 @pytest.mark.parametrize("path", [path for path in MODELS if "ensemble" in path or "tree" in path])

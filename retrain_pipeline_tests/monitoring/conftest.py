@@ -1,7 +1,8 @@
 """A small world for the tests of monitoring: weeks of rows, a champion that was really fitted, and what it answered."""
 
+import shutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from retrain_pipeline.monitoring.monitor import MonitoringReport, monitor_period
 from retrain_pipeline.monitoring.reference import store_reference
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
-from retrain_pipeline.stores import Stores
+from retrain_pipeline.stores import Stores, open_stores
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 FEATURES = """
@@ -160,24 +161,44 @@ class World:
         return monitor_period(self.stores, self.spec, self.period(week))
 
 
+def new_world(folder: Path, **changes: Any) -> World:
+    """Return the small world with its stores in a folder and some changes of its declaration."""
+    models = folder / "models" / "small"
+    models.mkdir(parents=True, exist_ok=True)
+    (models / "features.py").write_text(textwrap.dedent(FEATURES))
+    return World(open_stores(folder / "home"), Declaration(declared(**changes), models, models / "defs.yaml"))
+
+
 @pytest.fixture
-def make_world(stores: Stores, tmp_path: Path) -> Callable[..., World]:
+def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Return a function that makes the small world with some changes of its declaration."""
+    made: list[World] = []
 
     def make(**changes: Any) -> World:
-        folder = tmp_path / "models" / "small"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "features.py").write_text(textwrap.dedent(FEATURES))
-        return World(stores, Declaration(declared(**changes), folder, folder / "defs.yaml"))
+        made.append(new_world(tmp_path, **changes))
+        return made[-1]
 
-    return make
+    yield make
+    for world in made:
+        world.stores.close()
 
 
-@pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    """Six weeks without a model, and a champion from the end of the sixth."""
-    world = make_world()
+@pytest.fixture(scope="session")
+def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Six weeks without a model, and a champion from the end of the sixth; made once, to be copied."""
+    world = new_world(tmp_path_factory.mktemp("six_weeks"))
     for week in range(6):
         world.pass_week(week)
     world.release(5)
+    world.stores.close()
     return world
+
+
+@pytest.fixture
+def world(six_weeks: World, tmp_path: Path) -> Iterator[World]:
+    """A copy of the world of six weeks and a champion."""
+    shutil.copytree(six_weeks.declaration.folder.parents[1], tmp_path, dirs_exist_ok=True)
+    world = new_world(tmp_path)
+    world.raw, world.champion = dict(six_weeks.raw), six_weeks.champion
+    yield world
+    world.stores.close()

@@ -24,16 +24,14 @@ def drift_of(before: pd.DataFrame, now: pd.DataFrame):
 @pytest.mark.parametrize("rows", [50, 168, 1000])
 def test_no_drift_is_rarely_called_drift(rows):
     rng = np.random.default_rng(1)
-    reference = numbers(rng, 4000).assign(c=rng.choice(list("abcdefgh"), 4000, p=[0.6, 0.2, 0.1, 0.05, 0.03, 0.01, 0.005, 0.005]))
-    cut = profile(reference)
+    shares = [0.6, 0.2, 0.1, 0.05, 0.03, 0.01, 0.005, 0.005]
+    cut = profile(numbers(rng, 4000).assign(c=rng.choice(list("abcdefgh"), 4000, p=shares)))
     alarms = 0
-    for _ in range(400):
-        now = numbers(rng, rows).assign(
-            c=rng.choice(list("abcdefgh"), rows, p=[0.6, 0.2, 0.1, 0.05, 0.03, 0.01, 0.005, 0.005])
-        )
+    for _ in range(200):
+        now = numbers(rng, rows).assign(c=rng.choice(list("abcdefgh"), rows, p=shares))
         alarms += drift(cut, profile(now, cut.edges).columns, RUN_LENGTH).verdict is Verdict.FAIL
-    # one alarm in 200 looks is promised over all columns: 2 of 400 expected at most, 7 has probability 0.1 %
-    assert alarms <= 7
+    # one alarm in 200 looks is promised over all columns; with that rate, more than 5 of 200 has probability 0.06 %
+    assert alarms <= 5
 
 
 @pytest.mark.parametrize("cells", [2, 5, 11])
