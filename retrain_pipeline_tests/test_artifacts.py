@@ -191,6 +191,32 @@ def test_temporary_names_cannot_be_guessed(artifacts, monkeypatch):
     assert all(file.name.startswith(".tmp-") and len(file.name) >= 12 for file in seen)
 
 
+@pytest.mark.fault("P9")
+def test_bytes_are_synced_before_their_rename_and_the_name_after_it(artifacts, monkeypatch):
+    """The order that a power loss cannot break: no name without its bytes, no success without its name."""
+    done = []
+    sync, replace = os.fsync, os.replace
+
+    def spied_sync(descriptor):
+        done.append(("sync", Path(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        sync(descriptor)
+
+    def spied_replace(source, target):
+        done.append(("rename", Path(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", spied_sync)
+    monkeypatch.setattr(os, "replace", spied_replace)
+    path = Path(artifacts.path(artifacts.put(b"x")))
+    (kind, temporary), *after = done[-3:]
+    assert (kind, temporary.parent, temporary.name[:5]) == ("sync", path.parent, ".tmp-")
+    assert after == [("rename", path), ("sync", path.parent)]
+    assert ("sync", path.parents[1]) in done[:-3]  # the new folder has its name, too
+    done.clear()
+    artifacts.put(b"x")  # another writer put it, and may not have come to its last sync
+    assert done == [("sync", path.parent)]
+
+
 def put_and_die(artifacts, data, moment):
     def die(*_):
         os.kill(os.getpid(), signal.SIGKILL)

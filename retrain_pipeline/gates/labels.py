@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult
-from retrain_pipeline.gates.paired import MeanInterval, block_mean_band, block_mean_interval
+from retrain_pipeline.gates.paired import MeanInterval, block_mean_band, block_mean_interval, count_blocks
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.verdicts import Verdict, worst
 
@@ -209,9 +209,7 @@ def _level(rows: LabelRows) -> GateResult:
 
 def _outside(now: "NDArray[np.float64]", before: "NDArray[np.float64]", rows: LabelRows) -> tuple[bool, str]:
     """Is the mean of `now` outside the band of means that as many blocks of `before` give?"""
-    blocks = block_mean_interval(
-        now, rows.evaluation_time, block_hours=rows.block_hours, alpha=rows.alpha, seed=rows.seed, resamples=2
-    ).blocks
+    blocks = count_blocks(rows.evaluation_time, rows.block_hours)
     low, high = block_mean_band(
         before, rows.training_time, blocks=blocks, block_hours=rows.block_hours, alpha=_BAND_ALPHA, seed=rows.seed
     )

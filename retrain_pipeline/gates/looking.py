@@ -10,7 +10,7 @@ from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
 from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
 from retrain_pipeline.gates.self_test import self_test
-from retrain_pipeline.learning.errors import FeaturesMissing, TooFewToProbe
+from retrain_pipeline.learning.errors import TooFewToProbe
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_PROBED_ROWS = 2000
+# Enough for ten positives at a rate of one in two thousand; the probe fits one small tree a feature.
+_PROBED_ROWS = 20_000
 
 
 def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
@@ -44,7 +45,7 @@ def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
         latency(_predict_one(material), material.frames.eval_x, limit_ms=material.spec.gates.latency_ms_p95),
         size(material.model_bytes, max_size_mb=material.spec.gates.max_size_mb),
         fingerprint(material.manifest.prediction_fingerprint, material.fidelity),
-        _nothing("self_test", material, reference) if main is None else _self_test(material, main, mode),
+        _self_test(material, reference, main, mode),
     )
 
 
@@ -154,13 +155,10 @@ def _unknown(rows: int) -> "NDArray[np.float64]":
     return np.full(rows, np.nan)
 
 
-def _of_training(material: Material, champion: Side) -> "NDArray[Any] | None":
+def _of_training(material: Material, champion: Side) -> "NDArray[Any]":
     from retrain_pipeline.learning.prediction import predict
 
-    try:
-        return _level(predict(champion.pipeline, material.frames.task, material.frames.train_x).frame)
-    except FeaturesMissing:
-        return None
+    return _level(predict(champion.pipeline, material.frames.task, material.frames.train_x).frame)
 
 
 def _leakage(material: Material) -> GateResult:
@@ -213,12 +211,12 @@ def _predict_one(material: Material) -> Any:
     return lambda row: predict(material.candidate.pipeline, material.frames.task, row)
 
 
-def _self_test(material: Material, main: Paired, mode: Mode) -> GateResult:
+def _self_test(material: Material, reference: Side | None, main: Paired | None, mode: Mode) -> GateResult:
     import numpy as np
 
     told = material.candidate.predictions
-    if told is None:
-        return self_test(main, None, mode)
+    if told is None or main is None:
+        return _nothing("self_test", material, reference)
     dealt = np.random.default_rng(material.seed).permutation(len(told))
     shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
     return self_test(main, shuffled[material.unseen], mode)

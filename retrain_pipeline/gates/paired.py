@@ -82,7 +82,7 @@ def block_mean_interval(
         return MeanInterval(0.0, -np.inf, np.inf, np.inf, 0, 0, alpha)
     if not np.isfinite(values).all():
         raise NotFinite(
-            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite: no mean is taken over them"
+            f"{int((~np.isfinite(values)).sum())} of {len(values)} values are not finite: they have no mean"
         )
     cells, blocks = _cells(event_time, block_hours)
     mean = float(np.mean(values))
@@ -91,6 +91,11 @@ def block_mean_interval(
     sums, counts = np.bincount(cells, values).astype(np.float64), np.bincount(cells)
     means = _resampled_means(sums, counts, draws=-(-len(sums) // _CELLS_PER_BLOCK), seed=seed, resamples=resamples)
     return _expanded(means, mean, len(values), blocks, alpha)
+
+
+def count_blocks(event_time: "Any", block_hours: float) -> int:
+    """Return how many blocks hold a row."""
+    return _cells(event_time, block_hours)[1] if len(event_time) else 0
 
 
 def _cells(event_time: "Any", block_hours: float) -> "tuple[NDArray[np.int64], int]":

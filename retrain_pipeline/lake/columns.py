@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# A float64 holds every whole number up to here; beyond, neighbouring ids become one.
+# A float64 holds every whole number below this; from here on, neighbouring ids become one.
 EXACT = 2**53
 _FLOAT = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?$"
 _NOT_FINITE = r"(?i)^[+-]?(inf|infinity|nan)$"
@@ -126,13 +126,13 @@ def _float_text(values: Any, finite: bool) -> Typed:
     typed = Typed(parsed)
     typed.refuse("dtype", pc.invert(pc.or_(number, endless)), "a number like 1234.5")
     if finite:
-        typed.refuse("not_finite", pc.or_(endless, pc.is_inf(parsed)), "a finite number")
+        typed.refuse("not_finite", pc.or_kleene(endless, pc.is_inf(parsed)), "a finite number")
     whole = pc.match_substring_regex(values, r"^[+-]?\d{16,}$")
-    typed.refuse("precision", pc.and_(whole, pc.greater(pc.abs(typed.values), float(EXACT))), _PRECISION)
+    typed.refuse("precision", pc.and_(whole, pc.greater_equal(pc.abs(typed.values), float(EXACT))), _PRECISION)
     return typed
 
 
-_PRECISION = f"a whole number up to 2**53 = {EXACT}: beyond it a float mixes up neighbours, so declare int or string"
+_PRECISION = f"a whole number below 2**53 = {EXACT}: beyond it a float mixes up neighbours, so declare int or string"
 
 
 def _int_text(values: Any, finite: bool) -> Typed:
@@ -176,7 +176,7 @@ def _float(values: Any, finite: bool) -> Typed:
     kind = values.type
     if pa.types.is_integer(kind):
         typed = Typed(pc.cast(values, pa.float64(), safe=False))
-        typed.refuse("precision", pc.greater(pc.abs(typed.values), float(EXACT)), _PRECISION)
+        typed.refuse("precision", pc.greater_equal(pc.abs(typed.values), float(EXACT)), _PRECISION)
         return typed
     if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise WrongType(f"is {kind}, declared float")
@@ -201,7 +201,7 @@ def _int(values: Any, finite: bool) -> Typed:
     if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise WrongType(f"is {kind}, declared int")
     numbers = _nan_is_missing(pc.cast(values, pa.float64(), safe=False))
-    large = pc.fill_null(pc.greater(pc.abs(numbers), float(EXACT)), False)
+    large = pc.fill_null(pc.greater_equal(pc.abs(numbers), float(EXACT)), False)
     broken = pc.fill_null(pc.not_equal(pc.floor(numbers), numbers), False)
     sound = pc.if_else(pc.or_(large, broken), pa.scalar(None, pa.float64()), numbers)
     typed = Typed(pc.cast(sound, pa.int64()))

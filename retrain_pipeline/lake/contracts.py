@@ -67,6 +67,7 @@ class Contract:
             name: set() for name, column in data.columns.items() if column.dtype == "category"
         }
         self._types: dict[str, Any] = {}
+        self._parts = 0
 
     @property
     def columns(self) -> frozenset[str]:
@@ -75,6 +76,7 @@ class Contract:
 
     def read(self, parts: Sequence[Part]) -> Contracted:
         """Return what the contract makes of all parts, in their order."""
+        self._parts = len(parts)
         for number, part in enumerate(parts):
             self.result.extra_columns.update(set(part.schema.names) - self.columns)
             if self._is_whole(part):
@@ -89,11 +91,13 @@ class Contract:
 
     def supersede(self, frame: "pd.DataFrame") -> None:
         """Let later deliveries correct rows that were rejected: of `frame`, the accepted ones, the keys count."""
+        import numpy as np
         import pandas as pd
 
-        if len(frame) and frame[DELIVERY].iloc[-1]:  # several deliveries
-            keys = pd.Series(frame[DELIVERY].to_numpy(), index=row_digests(frame, self.data.key))
-            self.quarantine.supersede(keys.groupby(level=0).max())
+        if self._parts > 1:
+            keys = row_digests(frame, self.data.key) if len(frame) else np.zeros(0, dtype=np.uint64)
+            newest = pd.Series(frame[DELIVERY].to_numpy() if len(frame) else [], index=keys, dtype="int64")
+            self.quarantine.supersede(newest.groupby(level=0).max())
 
     def _is_whole(self, part: Part) -> bool:
         present = set(part.schema.names)
@@ -222,7 +226,8 @@ class Contract:
         """Count the rejected rows of a chunk, and keep them as they came; `typed` has only them."""
         import numpy as np
 
-        keys, number = row_digests(typed.select(self.data.key).to_pandas(), self.data.key), typed[DELIVERY][0].as_py()
+        key = list(self.data.key)
+        keys, number = row_digests(to_frame(key, [typed[name] for name in key])), typed[DELIVERY][0].as_py()
         positions = np.flatnonzero(refusals.rejected)
         rules = refusals.first[positions]
         for index, (rule, _, _) in enumerate(refusals.rules):

@@ -7,7 +7,7 @@ and `_row` (1 for the first row of the file): what reads a period later touches 
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,12 @@ from retrain_pipeline.lake.times import TimeReader
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 ROW = "_row"
 ROW_GROUP = 65_536
+# Arrow's reader hands out buffers of twice the size for batches of 64 Ki rows, and of the exact size for these.
+BATCH = 32_768
 MAX_COLUMNS = 10_000
 MAX_LINE_BYTES = 2**20
 # Text of real tables packs 5- to 30-fold, a bomb 1000-fold. One float column alone is 8 bytes a row.
@@ -65,6 +68,7 @@ def copy_rows(path: Path, source: CsvSource | ParquetSource, time: TimeColumn, t
         raise SourceRefused("time_unreadable", f"no row has a readable time in column {time.column!r} ({time.unit})")
     if not in_order:
         _sort(target)
+    pa.default_memory_pool().release_unused()  # sorting a million rows leaves 400 MB behind
     return rows
 
 
@@ -110,10 +114,12 @@ def _sorted(moments: Any) -> bool:
 
 def _sort(target: Path) -> None:
     """Rewrite a parquet copy by event time, unreadable ones last; holds the rows once."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(target)
+    with pq.ParquetFile(target) as file:
+        table = pa.Table.from_batches(read_batches(file), file.schema_arrow)
     order = pc.sort_indices(table, sort_keys=[(EVENT_TIME, "ascending"), (ROW, "ascending")])
     with pq.ParquetWriter(target, table.schema, **_parquet_options(table.schema)) as writer:
         for start in range(0, table.num_rows, ROW_GROUP):
@@ -132,6 +138,14 @@ def _parquet_options(schema: "pa.Schema") -> dict[str, Any]:
     }
 
 
+def read_batches(
+    file: "pq.ParquetFile", groups: Sequence[int] | None = None, columns: Sequence[str] | None = None
+) -> "Iterator[pa.RecordBatch]":
+    """Yield the rows of some row groups, one group at a time: over several, Arrow's reader keeps all it has read."""
+    for group in range(file.num_row_groups) if groups is None else groups:
+        yield from file.iter_batches(batch_size=BATCH, row_groups=[group], columns=columns)
+
+
 def _parquet_chunks(path: Path) -> "Iterator[pa.Table]":
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -147,7 +161,7 @@ def _parquet_chunks(path: Path) -> "Iterator[pa.Table]":
             raise SourceRefused("too_large", f"{size} bytes unpack to {cells} cells: refused before unpacking")
         if not file.metadata.num_rows:
             yield file.schema_arrow.empty_table()
-        for batch in file.iter_batches(batch_size=ROW_GROUP):
+        for batch in read_batches(file):
             yield pa.Table.from_batches([batch])
 
 

@@ -17,7 +17,7 @@ from retrain_pipeline.lake import folders
 from retrain_pipeline.lake.declared import CsvSource, ParquetSource, TimeColumn
 from retrain_pipeline.lake.deliveries import Delivery, deliveries, remember
 from retrain_pipeline.lake.errors import SourceRefused, SourceUnsettled
-from retrain_pipeline.lake.files import ROW, copy_rows
+from retrain_pipeline.lake.files import ROW, copy_rows, read_batches
 from retrain_pipeline.lake.frames import EVENT_TIME
 from retrain_pipeline.lake.keep import Keep
 from retrain_pipeline.lake.tables import Lake
@@ -112,7 +112,7 @@ class Inbox:
         lowest, highest = (pa.scalar(moment, pa.timestamp("us", tz="UTC")) for moment in (start, end))
         strays = delivery.first is not None and start <= delivery.first < end
         with file:
-            for batch in file.iter_batches(row_groups=groups, columns=names):
+            for batch in read_batches(file, groups, names):
                 moments = batch.column(EVENT_TIME)
                 inside = pc.and_(pc.greater_equal(moments, lowest), pc.less(moments, highest))
                 kept = batch.filter(pc.fill_null(inside, strays))

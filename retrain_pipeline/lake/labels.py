@@ -154,11 +154,14 @@ def _fed(
     result = contract.read(source.parts)
     frame = result.frame()
     contract.supersede(frame)
+    # What was known at the very start was usable in the period before, and says nothing about this one.
+    inside = bool(len(frame)) and bool((frame[EVENT_TIME] > start).any())
+    present = source.covered or inside or bool(quarantine.rejected)
     if len(frame):
         frame = _joined(frame, lake, data, model, period, quarantine)
         frame = frame[_usable_in(frame, start, end)].reset_index(drop=True)
     digests = [part.digest for part in source.parts if part.digest]
-    return _Found(frame, source.covered or bool(result.received), digests, result.problems)
+    return _Found(frame, present, digests, result.problems)
 
 
 def _feed_contract(data: Data) -> Data:

@@ -78,7 +78,7 @@ def commit(handle: "DeltaTable", table: str, period: str, frame: "pd.DataFrame")
         mode="overwrite",
         predicate=f"{PERIOD} = '{period}'",  # the period's grammar has no quote
         schema_mode="merge" if fresh else None,
-        target_file_size=2**31,  # one file per partition keeps the rows as written
+        target_file_size=2**30,
         writer_properties=_writer_properties(target),
         commit_properties=CommitProperties(custom_metadata={"period": period, "rows": str(rows), "digest": digest}),
     )
@@ -93,7 +93,7 @@ def _writer_properties(schema: "pa.Schema") -> Any:
     texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in (PERIOD, CONTENT)]
     return WriterProperties(
         compression="SNAPPY",
-        max_row_group_size=frames.ROWS_IN_FLIGHT,
+        max_row_group_size=2 * frames.ROWS_IN_FLIGHT,
         default_column_properties=ColumnProperties(dictionary_enabled=False),
         column_properties={name: ColumnProperties(dictionary_enabled=True) for name in texts},
     )
@@ -117,7 +117,7 @@ def scan(
     if not wanted:
         return frames.to_frame(chosen, list(schema.empty_table().select(chosen).columns))
     moment = None if known_by is None else pa.scalar(as_utc(known_by), pa.timestamp("us", tz="UTC"))
-    table = handle.to_pyarrow_dataset(file_pruning_predicate=[(PERIOD, "in", wanted)]).to_table(
+    table = _dataset(handle, wanted).to_table(
         columns=list(dict.fromkeys([*chosen, EVENT_TIME, PERIOD])),
         filter=None if moment is None else pc.field(KNOWN_TIME) <= moment,
     )
@@ -125,3 +125,12 @@ def scan(
     arrays = list(table.select(chosen).columns)
     del table  # to_frame gives the memory of each column back as it goes
     return frames.to_frame(chosen, arrays, order)
+
+
+def _dataset(handle: "DeltaTable", periods: Sequence[str]) -> Any:
+    """Return the files of some periods in the order of writing, which is that of their names within a period."""
+    import pyarrow.dataset
+
+    found = handle.to_pyarrow_dataset(file_pruning_predicate=[(PERIOD, "in", list(periods))])
+    files = sorted(found.get_fragments(), key=lambda fragment: str(fragment.path))
+    return pyarrow.dataset.FileSystemDataset(files, found.schema, found.format, found.filesystem)

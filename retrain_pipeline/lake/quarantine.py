@@ -71,7 +71,8 @@ class Quarantine:
 
     def reject(
         self, rule: str, reason: str, *, key: Any, row: dict[str, Any], event_time: datetime | None, column: str = "",
-        delivery: str = "", source_digest: str = "", row_number: int | None = None, origin: tuple[int, int] | None = None,
+        delivery: str = "", source_digest: str = "", row_number: int | None = None,
+        origin: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
         """Keep one rejected row; count it separately with `count`."""
         if self.room <= 0:

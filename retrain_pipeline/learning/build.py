@@ -17,6 +17,7 @@ from retrain_pipeline.learning.team_code import FeatureCode, load_features
 from retrain_pipeline.learning.training_set import TrainingSet, read_training_set
 from retrain_pipeline.learning.versions import load_version, register
 from retrain_pipeline.spec.declaration import Declaration
+from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
 
@@ -112,7 +113,7 @@ def _manifest(
     known: dict[str, Any],
     agreement: Check,
 ) -> VersionManifest:
-    spec, best, plan = declaration.spec, result.best, result.plan
+    spec, best = declaration.spec, result.best
     revision, patch = code_revision(declaration.folder)
     if patch:
         stores.artifacts.put(patch)
@@ -139,21 +140,29 @@ def _manifest(
         spec_digest=stores.artifacts.put_json(spec.model_dump(mode="json")),
         code=revision,
         environment=environment(spec.training.threads),
-        seed=spec.training.seed,
-        candidate=best.name,
-        estimator=best.estimator,
-        params=best.params,
-        columns=Columns(numeric=plan.numeric, categorical=plan.categorical, dropped=plan.dropped),
-        validation=Validation(
+        **_outcome(spec, result),
+        created_at=datetime.now(UTC),
+        **known,
+    )
+
+
+def _outcome(spec: ModelSpec, result: FitResult) -> dict[str, Any]:
+    """Return what the manifest says of the search."""
+    best, plan = result.best, result.plan
+    return {
+        "seed": spec.training.seed,
+        "candidate": best.name,
+        "estimator": best.estimator,
+        "params": best.params,
+        "columns": Columns(numeric=plan.numeric, categorical=plan.categorical, dropped=plan.dropped),
+        "validation": Validation(
             metric=spec.problem.success.metric,
             loss=best.validation_loss,
             split=result.split.kind,
             rows=len(result.split.validation),
         ),
-        search_complete=result.complete,
-        created_at=datetime.now(UTC),
-        **known,
-    )
+        "search_complete": result.complete,
+    }
 
 
 def _leaderboard(result: FitResult) -> dict[str, Any]:

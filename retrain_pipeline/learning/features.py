@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.lake.checks import Check
@@ -132,7 +133,7 @@ def update_features(lake: Lake, code: FeatureCode, spec: ModelSpec, period: str)
             "output_contract", Verdict.PASS, f"{len(names)} features for {len(frame)} rows", {"features": len(names)}
         ),
         _point_in_time(future, names),
-        label_leak_check(lake, spec, period, frame, names),
+        label_leak_check(lake, spec, period, partial(build_features, code, spec)),
     ]
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     write = None if failed else lake.replace_partition(spec.name, "features", period, frame)

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.lake.tables import Lake
-from retrain_pipeline.learning.errors import TooFewToProbe
+from retrain_pipeline.learning.errors import FeatureContractBroken, TooFewToProbe
 from retrain_pipeline.learning.labels import encode_labels, join_labels
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     import numpy as np
     import pandas as pd
+
+    Rebuild = Callable[[pd.DataFrame, datetime, datetime], pd.DataFrame]
 
 MIN_ROWS = 200
 """Fewer labelled rows than this prove nothing."""
@@ -56,36 +61,43 @@ def knows_the_label(features: "pd.DataFrame", labels: "pd.Series[Any]", task: Ta
     return sorted(found, key=lambda one: (-one[1], one[0]))
 
 
-def label_leak_check(lake: Lake, spec: ModelSpec, period: str, frame: "pd.DataFrame", names: list[str]) -> Check:
-    """Return the check `label_leak`: the new features, and those of the periods before, against all known labels.
+def label_leak_check(lake: Lake, spec: ModelSpec, period: str, rebuild: "Rebuild") -> Check:
+    """Return the check `label_leak`: features of the newest labelled rows, made anew, against their labels.
 
     This looks for a leak and trains nothing, so it may use every label there is, whatever its known time.
-    """
-    import pandas as pd
 
+    Parameters
+    ----------
+    rebuild
+        Makes features of raw rows, given the rows and the start and end of the time that is asked for. Stored features
+        would not do: they may come from older code, which did not leak yet.
+    """
     calendar = spec.data.time.calendar()
     start, end = calendar.bounds(period)
-    earlier = calendar.keys_between(calendar.shift(start, -_PERIODS), start)
-    past = lake.read(spec.name, "features", periods=earlier)
-    labels = lake.read(spec.name, "labels")
+    since = calendar.key(max(calendar.shift(start, -_PERIODS), calendar.origin))
+    labels = lake.read(spec.name, "labels", periods=[one for one in lake.periods(spec.name, "labels") if one >= since])
+    labels = labels if labels.empty else labels[labels["_event_time"] < end].tail(_MAX_ROWS)
     if labels.empty:
         return Check("label_leak", Verdict.INCONCLUSIVE, "no labels are known yet", {"rows": 0})
-    labels = labels[(labels["_event_time"] < end)]
-    frames = [one for one in (past, frame) if not one.empty]
-    rows = join_labels(pd.concat(frames, ignore_index=True), labels, spec.data.key).tail(_MAX_ROWS)
-    # Older features may come from older code: a column that only they lack is probed on the rows that have it.
-    present = [name for name in names if name in rows]
+    first, last = (calendar.floor(moment) for moment in (labels["_event_time"].min(), labels["_event_time"].max()))
+    first = max(first, calendar.shift(last, 1 - _PERIODS))
+    wanted = calendar.keys_between(calendar.shift(first, -spec.features.history_periods), calendar.shift(last, 1))
+    raw = lake.read(spec.name, "raw", periods=wanted)
+    if raw.empty:
+        return Check("label_leak", Verdict.INCONCLUSIVE, "raw has none of the labelled rows", {"rows": 0})
     try:
-        guilty = knows_the_label(rows[present], rows["label"], spec.data.label.task)
-    except TooFewToProbe as error:
-        return Check("label_leak", Verdict.INCONCLUSIVE, str(error), {"rows": len(rows)})
+        features = rebuild(raw, first, calendar.shift(last, 1))
+        rows = join_labels(features, labels, spec.data.key)
+        names = [name for name in features.columns if not name.startswith("_") and name not in spec.data.key]
+        guilty = knows_the_label(rows[names], rows["label"], spec.data.label.task)
+    except (TooFewToProbe, FeatureContractBroken) as error:
+        return Check("label_leak", Verdict.INCONCLUSIVE, str(error), {})
     if guilty:
         told = ", ".join(f"{name} ({score:.4f})" for name, score in guilty)
         words = f"{told}: one feature alone gives the label away; drop it, or declare when it is really known"
         return Check("label_leak", Verdict.FAIL, words, {"rows": len(rows), "columns": told})
-    return Check(
-        "label_leak", Verdict.PASS, f"no feature alone gives the label away in {len(rows)} rows", {"rows": len(rows)}
-    )
+    words = f"no feature alone gives the label away in {len(rows)} rows"
+    return Check("label_leak", Verdict.PASS, words, {"rows": len(rows)})
 
 
 def _check_enough(y: "np.ndarray[Any, Any]", task: Task) -> None:

@@ -1,6 +1,6 @@
 """Performance: is the champion's loss on mature labels still what was validated, or has it risen?
 
-The newest labelled periods are compared, one-sided, with two things: the **validated** loss (with its own standard
+The newest labelled periods (four of them, and the last one alone) are compared, one-sided, with two things: the **validated** loss (with its own standard
 error: it was measured on a few weeks too), and, once the champion has served long enough, with its own loss in the
 periods before. The first finds a model that was never as good as promised; a baseline learned after release would not.
 The second finds decay from a level that a validation on two hard weeks had put too high.
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WINDOW_PERIODS = 4
-WINDOW_BLOCKS = 8
-"""The window reaches over at least so many blocks: four hours of an hourly model are no sample."""
+LONG_PERIODS = 4
+LONG_BLOCKS = 8
+"""The long window reaches over at least so many blocks: four hours of an hourly model are no sample."""
+SHORT_BLOCKS = 4
+"""The short window reaches over a period, and at least so many blocks."""
 MIN_BLOCKS = 2
 MIN_ROWS = 50
 MIN_RISE = 0.05
@@ -98,11 +100,17 @@ def estimate(losses: "NDArray[np.float64]", event_time: Any, block_hours: float)
     return LossEstimate(mean, float(np.sqrt(variance)), dof, len(losses), count)
 
 
-def window_start(newest: datetime, calendar: Calendar, block_hours: float) -> datetime:
-    """Return the start of the window that ends with the period of the newest mature row."""
+def window_starts(newest: datetime, calendar: Calendar, block_hours: float) -> tuple[datetime, ...]:
+    """Return the starts of the windows that end with the newest mature row: the long one and, if it differs, the short.
+
+    The long one holds the steady rise, the short one the jump: in a window that holds both sides of a jump the jump
+    itself is taken for noise between blocks.
+    """
     last = calendar.floor(newest)
     end = calendar.shift(last, 1)
-    return min(calendar.shift(last, 1 - WINDOW_PERIODS), end - timedelta(hours=block_hours * WINDOW_BLOCKS))
+    long = min(calendar.shift(last, 1 - LONG_PERIODS), end - timedelta(hours=block_hours * LONG_BLOCKS))
+    short = min(last, newest - timedelta(hours=block_hours * SHORT_BLOCKS))
+    return (long, short) if short > long else (long,)
 
 
 def performance(
@@ -140,19 +148,27 @@ def performance(
         words = f"no mature label since the release ({told})"
         return Performance(Verdict.INCONCLUSIVE, words, validated=validated.mean)
     times = np.asarray(event_time).astype("datetime64[us]")
-    start = np.datetime64(window_start(_moment(times.max()), calendar, block_hours).replace(tzinfo=None), "us")
-    recent = times >= start
-    now = estimate(losses[recent], times[recent], block_hours)
-    if now.n < MIN_ROWS or now.blocks < MIN_BLOCKS:
+    starts = window_starts(_moment(times.max()), calendar, block_hours)
+    recent = [times >= np.datetime64(start.replace(tzinfo=None), "us") for start in starts]
+    windows = [estimate(losses[rows], times[rows], block_hours) for rows in recent]
+    long = windows[0]
+    if not _enough(long):
         words = (
-            f"{now.n} mature labels in {now.blocks} blocks since the release ({told}): "
+            f"{long.n} mature labels in {long.blocks} blocks since the release ({told}): "
             f"at least {MIN_ROWS} in {MIN_BLOCKS} are needed"
         )
-        return Performance(Verdict.INCONCLUSIVE, words, n=now.n, validated=validated.mean, blocks=now.blocks)
+        return Performance(Verdict.INCONCLUSIVE, words, n=long.n, validated=validated.mean, blocks=long.blocks)
     baselines = {"validated": validated}
-    if (own := _own_past(losses[~recent], times[~recent], times[recent].min(), calendar, block_hours)) is not None:
+    before = ~recent[0]
+    own = _own_past(losses[before], times[before], times[recent[0]].min(), calendar, block_hours)
+    if own is not None:
         baselines["own_past"] = own
-    return _judged(now, baselines, LOOKS_SHARE / run_length_periods / len(baselines))
+    windows = [window for window in windows if _enough(window)]
+    return _judged(windows, baselines, LOOKS_SHARE / run_length_periods / len(baselines) / len(windows))
+
+
+def _enough(window: LossEstimate) -> bool:
+    return window.n >= MIN_ROWS and window.blocks >= MIN_BLOCKS
 
 
 def _own_past(
@@ -166,19 +182,16 @@ def _own_past(
         return None
     served = calendar.periods_since(_moment(times.min()), _moment(window))
     past = estimate(losses, times, block_hours)
-    enough = served >= WINDOW_PERIODS * (_OWN_WINDOWS - 1) and past.blocks >= _OWN_BLOCKS
+    enough = served >= LONG_PERIODS * (_OWN_WINDOWS - 1) and past.blocks >= _OWN_BLOCKS
     return past if enough else None
 
 
-def _judged(now: LossEstimate, baselines: dict[str, LossEstimate], level: float) -> Performance:
-    compared = {name: _compare(now, one, level) for name, one in baselines.items()}
+def _judged(windows: list[LossEstimate], baselines: dict[str, LossEstimate], level: float) -> Performance:
+    compared = [(window, name, *_compare(window, one, level)) for name, one in baselines.items() for window in windows]
     risen = [
-        name
-        for name, (statistic, threshold) in compared.items()
-        if statistic > threshold and now.mean > baselines[name].mean * (1 + MIN_RISE)
+        found for found in compared if found[2] > found[3] and found[0].mean > baselines[found[1]].mean * (1 + MIN_RISE)
     ]
-    against = risen[0] if risen else "validated"
-    statistic, threshold = compared[against]
+    now, against, statistic, threshold = (risen or compared)[0]
     validated = baselines["validated"].mean
     rise = (now.mean - validated) / validated if validated > 0 else None
     shown = "" if rise is None else f" ({rise:+.0%})"

@@ -54,7 +54,8 @@ def html_report(
         numerical_columns=numeric, categorical_columns=[name for name in names if name not in numeric]
     )
     before, now = (Dataset.from_pandas(side, data_definition=definition) for side in sides)
-    snapshot = Report([DataDriftPreset(), DataSummaryPreset()], metadata={"title": title.translate(_MARKUP)}).run(now, before)
+    report = Report([DataDriftPreset(), DataSummaryPreset()], metadata={"title": title.translate(_MARKUP)})
+    snapshot = report.run(now, before)
     digest = artifacts.put(snapshot.get_html_str(as_iframe=False).encode())
     return HtmlReport(digest, len(sides[0]), len(sides[1]))
 

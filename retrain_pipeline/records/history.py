@@ -157,10 +157,7 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
     if registered is None:
         known = [entry.subject or "" for entry in stores.ledger.entries(model=model, action="candidate_registered")]
         raise UnknownVersion(f"{model}: no version {version!r:.80}; there are: {', '.join(known[-10:]) or 'none'}")
-    started = stores.ledger.entries(model=model, action="retrain_started", run_id=registered.run_id)
-    trigger = (
-        dict(started[-1].payload) if registered.run_id and started else dict(registered.payload.get("trigger") or {})
-    )
+    trigger = _trigger(stores, registered)
     judged = next((entry for entry in reversed(entries) if entry.action == "judged"), None)
     digest, evidence, words = _evidence_of(stores, judged)
     return Story(

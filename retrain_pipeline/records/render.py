@@ -39,4 +39,4 @@ def escape_markdown(value: object) -> str:
     from markupsafe import Markup, escape
 
     line = _INVISIBLE.sub(" ", str(value))
-    return Markup(_MARKUP.sub(r"\\\1", str(escape(line))))  # noqa: S704 # nosec B704 - escaped in this very line
+    return Markup(escape(_MARKUP.sub(r"\\\1", line)))  # noqa: S704 # nosec B704 - escaped in this very line

@@ -52,6 +52,14 @@ def rollback(stores: "Stores", model: str, *, to: str | None = None, because: st
     if target.version == deployment.champion:
         return deployment
     _check_can_serve(stores, model, target, history)
+    return _until_it_stands(stores, epoch, deployment, target, to, because, actor)
+
+
+def _until_it_stands(
+    stores: "Stores", epoch: int, deployment: Deployment, target: Reign, to: str | None, because: str, actor: str
+) -> Deployment:
+    """Change the deployment; when something was faster, do it again on top of that."""
+    model = deployment.model
     for _ in range(_ATTEMPTS):
         try:
             return _change(stores, deployment, epoch, target, because, actor)
@@ -61,9 +69,8 @@ def rollback(stores: "Stores", model: str, *, to: str | None = None, because: st
             if found is None or undone or found.champion == target.version:
                 return found or deployment  # another rollback did it
             deployment = found
-    raise RollbackRefused(
-        f"{model}: {_ATTEMPTS} changes overtook the rollback to {target.version}; stop them and try again"
-    )
+    words = f"{_ATTEMPTS} changes overtook the rollback to {target.version}; stop them and try again"
+    raise RollbackRefused(f"{model}: {words}")
 
 
 def _is_retry(newest: Reign, because: str) -> bool:

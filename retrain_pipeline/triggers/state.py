@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Old periods may be monitored again after the newest one. A longer back-fill ends with waiting, which is safe.
 _NEWEST_MONITORED = 16
 # The cool-down and the attempt cap look at the last few; a rejected candidate counts as a judgement for max_age.
-_NEWEST_STARTED = 32
+_NEWEST_STARTED = 16
 
 
 def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerState:
@@ -29,9 +29,11 @@ def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerSta
         entry and is not in flight has died: it counts as an attempt.
     """
     model = spec.name
+    starts = max(_NEWEST_STARTED, 2 * spec.trigger.max_attempts)
     monitored = ledger.entries(model=model, action="monitored", limit=_NEWEST_MONITORED, newest_first=True)
-    started = ledger.entries(model=model, action="retrain_started", limit=_NEWEST_STARTED, newest_first=True)
-    ended = ledger.entries(model=model, action=TERMINAL, limit=2 * _NEWEST_STARTED, newest_first=True)
+    started = ledger.entries(model=model, action="retrain_started", limit=starts, newest_first=True)
+    # Each has one end; a few more, since ends may come in another order than starts.
+    ended = ledger.entries(model=model, action=TERMINAL, limit=starts + 8, newest_first=True)
     deployment = ledger.deployment(model)
     calendar = spec.data.time.calendar()
     evidence = _evidence(monitored)

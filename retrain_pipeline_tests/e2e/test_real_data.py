@@ -5,7 +5,6 @@ import pytest
 
 from retrain_pipeline.learning.build import load_version
 from retrain_pipeline.learning.losses import row_losses
-from retrain_pipeline.learning.prediction import predict
 from retrain_pipeline.verdicts import Verdict
 
 
@@ -16,7 +15,7 @@ def error_without_the_loop(stores, spec, version: str, feedback) -> float:
     features = stores.lake.read(spec.name, "features", periods=periods)
     keys = list(spec.data.key)
     rows = feedback[[*keys, "label"]].merge(features, on=keys, validate="one_to_one")
-    predicted = predict(model, rows)
+    predicted = model.predict(rows)
     losses = row_losses(spec.problem.success.metric, spec.data.label.task, rows["label"].to_numpy(), predicted.frame)
     return float(np.mean(losses))
 

@@ -1,13 +1,19 @@
 """Judging real versions on real rows: the verdict, what is kept of it, and what happens when something is not there."""
 
+import os
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import read_evidence
+from retrain_pipeline.gates.looking import _leakage, look
+from retrain_pipeline.gates.material import _asked, _seen, _validated, read_material
 from retrain_pipeline.gates.required import GATES
 from retrain_pipeline.learning.errors import VersionNotLoadable
-from retrain_pipeline.learning.versions import read_manifest
+from retrain_pipeline.learning.versions import load_version, read_manifest
+from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import deliver, template, toys, versions
 
@@ -149,6 +155,48 @@ def test_a_multiclass_version_goes_through_the_same_gates(tmp_path):
     twin = world.build(6, parent=version)
     assert world.judge(twin)[0].verdict is Verdict.PASS
     assert world.judge(twin, "superiority")[0].result("quality").verdict is Verdict.INCONCLUSIVE
+
+
+def read(world, version):
+    loaded = load_version(world.stores, "toy", version)
+    row = world.stores.ledger.deployment("toy")
+    return read_material(world.stores, world.declaration.spec, loaded, row.state["champion"], row.state["evidence"])
+
+
+@pytest.mark.fault("G19", "P27")
+def test_a_side_that_cannot_answer_leaves_no_gate_that_passes_on_it(world):
+    material = read(world, versions(world)[1])
+    frames = replace(material.frames, eval_x=material.frames.eval_x.drop(columns="b"))
+    mute = _asked("candidate", material.spec, frames, material.candidate.pipeline)
+    assert mute.losses is None
+    assert "'b'" in mute.why_not
+    found = {one.gate: one for one in look(replace(material, candidate=mute), "non_inferiority")}
+    assert found["contract"].verdict is Verdict.FAIL
+    for gate in ("quality", "baseline", "success", "slices", "calibration", "self_test"):
+        assert found[gate].verdict is Verdict.INCONCLUSIVE, gate
+    assert "'b'" in found["quality"].words
+    found = {one.gate: one for one in look(replace(material, champion=replace(mute, name="champion")), "superiority")}
+    assert found["contract"].verdict is Verdict.FAIL
+    assert "champion" in found["contract"].words
+    for gate in ("quality", "labels", "slices", "self_test"):
+        assert found[gate].verdict is Verdict.INCONCLUSIVE, gate
+
+
+@pytest.mark.fault("G19")
+def test_lost_row_digests_and_too_few_rows_to_probe_are_inconclusive(world):
+    version = versions(world)[1]
+    material = read(world, version)
+    os.unlink(world.stores.artifacts.path(material.frozen.row_digests_artifact))
+    assert _seen(world.stores, "candidate", material.frozen).row_digests is None
+    short = replace(material.frames, train_x=material.frames.train_x[:9], train_y=material.frames.train_y[:9],
+                    eval_x=material.frames.eval_x[:90], eval_y=material.frames.eval_y[:90])  # fmt: skip
+    assert _leakage(replace(material, frames=short)).verdict is Verdict.INCONCLUSIVE
+
+
+def test_evidence_that_is_gone_tells_nothing_of_the_validated_loss(world):
+    assert _validated(world.stores, "0" * 64) is None
+    assert _validated(world.stores, None) is None
+    assert _validated(world.stores, newest_evidence(world.stores, "toy", versions(world)[0])) > 0.3
 
 
 def test_plots_are_pictures_and_the_same_every_time(world):

@@ -166,6 +166,41 @@ def test_a_later_delivery_corrects_an_earlier_one(lake: Lake, root: Path, declar
     assert (len(old), old.loc["3", "temp"]) == (40, -4.25)
 
 
+@pytest.mark.fault("I9", "I11")
+def test_a_later_delivery_corrects_rejected_and_contradictory_rows(lake: Lake, root: Path, declare: Declare) -> None:
+    bad = rows(20).assign(temp=[999.0, 999.0] + [1.0] * 18)
+    deliver(root / "inbox", "1.csv", pd.concat([bad, rows(20).iloc[[7]].assign(temp=[2.0])]), age=90)
+    broken = ingest_period(lake, declare(), "m", PERIOD, root=root)
+    assert (broken.verdict, broken.rejected) == (Verdict.FAIL, 4)
+    deliver(root / "inbox", "2.csv", rows(20).iloc[[0, 7]].assign(temp=[5.0, 6.0]), age=60)
+    mended = ingest_period(lake, declare(), "m", PERIOD, root=root)
+    assert (mended.verdict, mended.rejected, mended.rows) == (Verdict.PASS, 1, 19)
+    raw = lake.read("m", "raw").set_index("id")["temp"]
+    assert (raw["0"], raw["7"], "1" in raw) == (5.0, 6.0, False)
+    assert lake.read("m", "quarantine")["key"].tolist() == ['["1"]']
+    assert mended.check("contract").numbers["corrected"] == 3
+    deliver(root / "inbox", "3.csv", rows(20).iloc[[1]].assign(temp=[999.0]), age=30)
+    worse = ingest_period(lake, declare(), "m", PERIOD, root=root)
+    assert (worse.rejected, worse.rows) == (1, 19)
+
+
+@pytest.mark.fault("I1")
+def test_a_file_delivered_again_under_its_name_mends_one_that_failed_as_a_whole(
+    lake: Lake, root: Path, declare: Declare
+) -> None:
+    deliver(root / "inbox", "1.csv", rows(5).rename(columns={"temp": "temp_c"}), age=90)
+    deliver_text(root / "inbox", "2.csv", "id,at\n1\n", age=90)
+    broken = ingest_period(lake, declare(), "m", PERIOD, root=root)
+    assert (broken.verdict, broken.check("deliveries").verdict) == (Verdict.FAIL, Verdict.FAIL)
+    deliver(root / "inbox", "1.csv", rows(5), age=60)
+    deliver(root / "inbox", "2.csv", rows(5, first=5), age=60)
+    mended = ingest_period(lake, declare(), "m", PERIOD, root=root)
+    assert (mended.verdict, mended.check("deliveries").verdict) == (Verdict.PASS, Verdict.PASS)
+    assert mended.rows == 10
+    assert any("it has been delivered again since" in note for note in mended.notes)
+    assert lake.read("m", "quarantine").empty
+
+
 @pytest.mark.fault("I13")
 @pytest.mark.requirement("D18")
 def test_rows_from_the_future_are_quarantined(lake: Lake, root: Path, declare: Declare) -> None:
@@ -317,11 +352,16 @@ def test_ids_that_a_float_cannot_hold_are_rejected(lake: Lake, ingest: Callable[
     assert lake.read("m", "raw")["big"].tolist() == [9007199254740993, 2**63 - 1, 7]
     assert lake.read("m", "quarantine")["rule"].tolist() == ["overflow", "dtype"]
     report = ingest(rows(5).assign(temp=texts, big=1), columns=columns, max_rejected_share=1)
-    assert lake.read("m", "quarantine")["rule"].tolist() == ["precision"] * 4
+    assert lake.read("m", "quarantine")["rule"].tolist() == ["precision"] * 4  # and what was wrong before is corrected
+
+
+@pytest.mark.fault("I31")
+def test_keys_that_came_as_floats_are_whole_or_rejected(lake: Lake, ingest: Callable[..., IngestReport]) -> None:
     floats = [2.0**53, 2.0**53 + 2, 1.5, np.nan, 3.0]
-    report = ingest(rows(5).assign(id=floats, big=1), columns=columns, max_rejected_share=1, source=PARQUET)
-    assert lake.read("m", "raw")["id"].tolist()[-1] == 3
-    assert lake.read("m", "quarantine").sort_values("row_number")["rule"].tolist() == ["precision", "dtype", "key_missing"]
+    report = ingest(rows(5).assign(id=floats), max_rejected_share=1, source=PARQUET)
+    assert report.rejected == 4
+    assert lake.read("m", "raw")["id"].tolist() == [3]
+    assert lake.read("m", "quarantine").sort_values("row_number")["rule"].tolist() == ["precision"] * 2 + ["dtype", "key_missing"]
 
 
 @pytest.mark.fault("I19")
@@ -391,6 +431,16 @@ def test_numbers_that_are_not_whole_are_no_ints(lake: Lake, ingest: Callable[...
     )
     assert report.rows == 2
     assert set(lake.read("m", "quarantine")["rule"]) <= {"dtype", "precision"}
+
+
+@pytest.mark.fault("I5")
+def test_a_key_of_another_type_than_before_fails(lake: Lake, ingest: Callable[..., IngestReport]) -> None:
+    assert ingest(rows(4).assign(id=range(4)), source=PARQUET).verdict is Verdict.PASS
+    data = rows(4, day=1).assign(id=["a", "b", "c", "d"])
+    report = ingest(data.assign(at=rows(4)["at"]), key=["id"])
+    assert (report.verdict, report.write, report.rows) == (Verdict.FAIL, None, 0)
+    assert "column 'id' is string, the table has int" in report.check("contract").words
+    assert lake.read("m", "raw")["id"].tolist() == [0, 1, 2, 3]
 
 
 def test_types_that_cannot_carry_the_declared_one_fail(ingest: Callable[..., IngestReport]) -> None:

@@ -150,14 +150,12 @@ def test_order_and_extra_columns_do_not_matter_and_the_index_stays():
     assert used_columns(pipeline) == (["a", "b"], ["town"])
 
 
-@pytest.mark.fault("I1")
 @pytest.mark.requirement("D25")
 def test_a_missing_feature_is_named_with_its_nearest():
     with pytest.raises(FeaturesMissing, match=r"\['town'\] are not in the frame; is it 'town_' now"):
         predict(fitted("binary"), "binary", X.rename(columns={"town": "town_"}))
 
 
-@pytest.mark.fault("I5")
 def test_text_where_numbers_were_learned_is_refused():
     with pytest.raises(FeaturesMissing, match=r"'a': the model learned numbers.*1,234"):
         predict(fitted("binary"), "binary", X.assign(a="1,234"))

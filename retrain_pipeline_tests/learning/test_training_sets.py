@@ -233,7 +233,6 @@ def test_few_rows_are_a_reason(world):
         freeze_training_set(there.stores, there.spec, day(8))
 
 
-@pytest.mark.fault("I16")
 def test_labels_without_features_do_not_count_as_a_period(world):
     there = world()
     for number in range(8):

@@ -1,6 +1,7 @@
 """The chain: what is appended stays, in order, once, and is found again."""
 
 import os
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -230,6 +231,19 @@ def test_the_sqlite_ledger_is_durable_and_logged_ahead(tmp_path):
         return [conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
 
     assert ledger._connections.read(pragmas) == ["wal", 2]
+
+
+def test_a_writer_holds_the_lock_of_sqlite_before_it_reads(tmp_path):
+    """Else two writers read the same head, and the later one has to fail and begin anew."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'l.db'}")
+
+    def work(conn):
+        other = sqlite3.connect(tmp_path / "l.db", timeout=0, isolation_level=None)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+
+    ledger._connections.write(work)
 
 
 def test_one_ledger_serves_many_threads_from_the_first_use_on(ledger_url):

@@ -66,7 +66,9 @@ def declared(**changes: Any) -> ModelSpec:
     return ModelSpec.model_validate(value)
 
 
-def week_rows(week: int, rows: int = 168, *, slope: float = 2.0, shift: float = 0.0, kinds: str = "abc") -> pd.DataFrame:
+def week_rows(
+    week: int, rows: int = 168, *, slope: float = 2.0, shift: float = 0.0, kinds: str = "abc"
+) -> pd.DataFrame:
     """Return the raw rows of a week, one an hour: y = slope·x + noise."""
     rng = np.random.default_rng([7, week])
     start = START + timedelta(weeks=week)

@@ -57,9 +57,7 @@ def test_labels_younger_than_their_delay_do_not_count(make_world):
     update_feedback(world.stores, world.spec, world.period(6))
     end = world.end(6)
     assert mature_feedback(world.stores.lake, world.spec, end)["label"].max() == 1000.0
-    losses, times = champion_losses(
-        world.stores.lake, world.spec, world.champion.manifest.version, world.end(5), end
-    )
+    losses, times = champion_losses(world.stores.lake, world.spec, world.champion.manifest.version, world.end(5), end)
     assert mature_until(world.spec, end) == end - pd.Timedelta(hours=48)
     assert losses.max() < 100
     assert times.max() < np.datetime64(mature_until(world.spec, end).replace(tzinfo=None))

@@ -48,7 +48,12 @@ def test_one_ledger_entry_holds_what_the_trigger_reads(world):
     assert payload["as_of"] == world.end(6).isoformat()
     assert payload["champion"] == world.champion.manifest.version
     assert payload["verdict"] == "PASS"
-    assert payload["drift"] == {"verdict": "PASS", "columns": [], "max_effect": report.drift.max_effect, "words": report.drift.words}
+    assert payload["drift"] == {
+        "verdict": "PASS",
+        "columns": [],
+        "max_effect": report.drift.max_effect,
+        "words": report.drift.words,
+    }
     assert payload["performance"]["n"] == 144
     assert payload["labelled_periods"] == 7
     assert payload["labels_total"] == 6 * 168 + 144

@@ -64,7 +64,9 @@ def test_markup_in_values_and_names_stays_text_in_the_page(artifacts):
 
 def test_the_plot_of_the_loss_is_a_picture_and_the_same_each_time():
     weeks = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(weeks=i) for i in range(5)]
-    picture = loss_plot(weeks, [1.0, 1.1, 1.3, 0.9, 1.0], [None, 1.0, 1.0, 0.8, 0.8], [weeks[1], weeks[3]], "a $x$ title")
+    picture = loss_plot(
+        weeks, [1.0, 1.1, 1.3, 0.9, 1.0], [None, 1.0, 1.0, 0.8, 0.8], [weeks[1], weeks[3]], "a $x$ title"
+    )
     assert picture.startswith(b"\x89PNG")
     assert picture == loss_plot(
         weeks, [1.0, 1.1, 1.3, 0.9, 1.0], [None, 1.0, 1.0, 0.8, 0.8], [weeks[1], weeks[3]], "a $x$ title"

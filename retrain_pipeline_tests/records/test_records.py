@@ -104,6 +104,8 @@ def test_text_of_people_stays_text(world, text):
 def test_escaping_keeps_the_words():
     assert escape_markdown("plain words, 1.5 - fine") == "plain words, 1.5 - fine"
     assert escape_markdown("a_b") == r"a\_b"
+    html = MarkdownIt("commonmark").render(escape_markdown('the dummy\'s "loss" & <more> #1'))
+    assert html == "<p>the dummy's &quot;loss&quot; &amp; &lt;more&gt; #1</p>\n"
 
 
 def test_a_version_explains_itself(world):

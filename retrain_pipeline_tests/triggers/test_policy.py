@@ -1,0 +1,265 @@
+"""When a retrain is asked for, when not, and that whatever happens it is not asked for too often."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.triggers.policy import ANSWERED, Attempt, Evidence, TriggerState, decide
+from retrain_pipeline.triggers.state import run_key
+from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.triggers.conftest import START, declared
+
+
+def test_nothing_is_asked_before_anything_was_monitored(story):
+    decision = story.look()
+    assert decision.action == "wait"
+    assert decision.reasons == ("no champion", "nothing was monitored yet")
+
+
+@pytest.mark.requirement("D3")
+def test_the_first_model_is_asked_for_when_enough_periods_are_labelled(story):
+    story.monitored(0)
+    story.monitored(1)
+    waits = story.look()
+    assert waits.action == "wait"
+    assert "2 labelled periods, training.min_periods is 3" in waits.reasons
+    story.monitored(2)
+    asks = story.look()
+    assert (asks.action, asks.kind, asks.mode, asks.attempt) == ("retrain", "first_model", "first", 1)
+    assert asks.as_of == story.end(2)
+    assert run_key("small", asks) == "small:first_model-20240122t00:1"
+
+
+@pytest.mark.requirement("D3")
+@pytest.mark.parametrize(
+    ("performance", "drift", "kind"),
+    [
+        ("FAIL", "PASS", "performance"),
+        ("FAIL", "FAIL", "performance"),
+        ("FAIL", "INCONCLUSIVE", "performance"),
+        ("INCONCLUSIVE", "FAIL", "drift"),
+        ("PASS", "FAIL", None),
+        ("PASS", "PASS", None),
+        ("INCONCLUSIVE", "PASS", None),
+        ("INCONCLUSIVE", "INCONCLUSIVE", None),
+        ("PASS", "INCONCLUSIVE", None),
+    ],
+)
+def test_a_risen_loss_asks_and_drift_only_while_no_loss_is_known(story, performance, drift, kind):
+    story.with_champion().monitored(5, performance, drift)
+    decision = story.look()
+    assert decision.action == ("retrain" if kind else "wait")
+    if kind:
+        assert (decision.kind, decision.mode, decision.as_of) == (kind, "non_inferiority", story.end(5))
+    assert f"performance {performance}: loss 1 against 1" in decision.reasons
+    assert f"drift {drift}: x moved" in decision.reasons
+    assert any(reason.startswith("monitored 2024-02-05 as of 2024-02-12T00:00") for reason in decision.reasons)
+
+
+def test_age_asks_for_something_better(story):
+    story.with_champion().monitored(11)
+    assert "nothing asks: age 9 of 10 periods" in story.look().reasons
+    story.monitored(12)
+    decision = story.answer("rejected")
+    assert (decision.kind, decision.mode) == ("max_age", "superiority")
+    # a judgement on new data that the champion won is as good as a new champion
+    for week in range(13, 22):
+        story.monitored(week)
+        assert story.look().action == "wait"
+    story.monitored(22)
+    assert story.look().kind == "max_age"
+
+
+def test_too_few_new_labels_wait(story):
+    story.with_champion().monitored(5, "FAIL", new_labels_since_champion=49)
+    assert "49 new labels since the champion, trigger.min_new_labels is 50" in story.look().reasons
+
+
+def test_the_period_that_made_the_champion_asks_no_more(story):
+    story.with_champion()
+    assert any("knows the data up to 2024-01-22T00:00+00:00 already" in reason for reason in story.look().reasons)
+
+
+def test_evidence_on_another_champion_waits_for_the_next_period(story):
+    story.with_champion().monitored(5, "FAIL")
+    row = story.ledger.deployment("small")
+    state = {"champion": "v0", "effective_as_of": story.end(1).isoformat()}
+    story.ledger.change_deployment("small", row.epoch, state, NewEntry("me", "rolled_back", subject="v0"))
+    assert any("was monitored against v-run-1" in reason for reason in story.look().reasons)
+    story.monitored(6, "FAIL")
+    assert story.look().action == "retrain"
+
+
+def test_a_halted_model_and_one_in_flight_wait(story):
+    story.with_champion().monitored(5, "FAIL")
+    assert "a retrain is in flight" in story.look(in_flight=True).reasons
+    row = story.ledger.deployment("small")
+    story.ledger.change_deployment(
+        "small", row.epoch, {**row.state, "halted": ["audit"]}, NewEntry("me", "halted", subject=story.champion)
+    )
+    assert "retraining is halted: audit" in story.look().reasons
+
+
+@pytest.mark.dagster_fact("K11", "K6")
+@pytest.mark.parametrize("end", ["retrain_failed", "died"])
+def test_a_failing_trainer_is_asked_at_most_as_often_as_declared(story, end):
+    story.with_champion().monitored(5, "FAIL")
+    asked = [decision for _ in range(8) if (decision := story.answer(end)).action == "retrain"]
+    assert [decision.attempt for decision in asked] == [1, 2]
+    assert len({run_key("small", decision) for decision in asked}) == 2
+    assert any("2 attempts on this period failed" in reason for reason in story.look().reasons)
+    # other evidence, but the cool-down of 2 holds for crashes too
+    story.monitored(6, "FAIL")
+    assert any(reason.startswith("cool-down: 1 periods") for reason in story.look().reasons)
+    story.monitored(7, "FAIL")
+    assert story.look().attempt == 1
+
+
+@pytest.mark.fault("P15")
+@pytest.mark.parametrize("end", ["rejected", "superseded", "released"])
+def test_evidence_that_was_answered_asks_no_more(make_story, end):
+    story = make_story(cooldown_periods=0).with_champion()
+    story.monitored(5, "FAIL")
+    asked = [decision for _ in range(5) if (decision := story.answer(end)).action == "retrain"]
+    assert len(asked) == 1
+    # monitored again, with another finding: still the same period's data
+    story.monitored(5, "INCONCLUSIVE", "FAIL")
+    assert story.look().action == "wait"
+
+
+@pytest.mark.fault("P15", "P16")
+def test_two_ticks_on_the_same_facts_ask_for_the_same_run(story):
+    story.with_champion().monitored(5, "FAIL")
+    first, second = story.look(), story.look()
+    assert first == second
+    assert run_key("small", first) == run_key("small", second)
+    story.start(first)
+    assert story.look(in_flight=True).action == "wait"
+
+
+@pytest.mark.fault("P16")
+def test_a_lost_cursor_and_a_backfill_of_old_periods_change_nothing(story):
+    story.with_champion().monitored(5, "FAIL")
+    story.answer("rejected")
+    before = story.look()
+    assert before.action == "wait"
+    for week in range(5):  # old periods monitored again, behind the newest one
+        story.monitored(week, "FAIL")
+    assert story.look() == before
+
+
+@pytest.mark.fault("P17")
+def test_a_backlog_of_periods_becomes_one_retrain_on_the_newest(story):
+    story.with_champion()
+    for week in (5, 6, 7):
+        story.monitored(week, "FAIL")
+    asked = [decision for _ in range(5) if (decision := story.answer("released")).action == "retrain"]
+    assert [decision.as_of for decision in asked] == [story.end(7)]
+
+
+@pytest.mark.fault("I16")
+def test_a_retrain_of_a_person_cools_down_and_leaves_the_evidence(make_story):
+    story = make_story(cooldown_periods=1).with_champion()
+    story.monitored(5, "FAIL")
+    asked = story.look()
+    manual = replace(asked, kind="manual", trigger_id="manual-x")
+    story.finish(story.start(manual), manual, "rejected")
+    assert any(reason.startswith("cool-down: 0 periods") for reason in story.look().reasons)
+    story.monitored(6, "FAIL")
+    assert story.look().attempt == 1
+    # a person asked for data beyond what was monitored: older evidence waits
+    story.finish(story.start(replace(manual, as_of=story.end(9))), manual, "rejected")
+    assert any(reason.startswith("cool-down: -3 periods") for reason in story.look().reasons)
+
+
+verdicts = st.sampled_from(["PASS", "FAIL", "INCONCLUSIVE"])
+outcomes = st.sampled_from(["released", "rejected", "superseded", "retrain_failed", "died"])
+weeks = st.lists(
+    st.tuples(verdicts, verdicts, st.integers(0, 120), st.lists(outcomes, min_size=1, max_size=4), st.integers(1, 3)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    history=weeks,
+    cooldown=st.integers(0, 4),
+    attempts=st.integers(1, 3),
+    max_age=st.integers(1, 8),
+    model=st.booleans(),
+)
+@pytest.mark.requirement("D16")
+def test_in_any_history_attempts_cool_down_and_new_labels_bound_the_trigger(
+    history, cooldown, attempts, max_age, model
+):
+    spec = declared(cooldown_periods=cooldown, max_attempts=attempts, max_age_periods=max_age)
+    calendar = spec.data.time.calendar()
+    champion, champion_as_of = ("v0", START) if model else (None, None)
+    made: list[Attempt] = []
+    now = START
+    for week, (performance, drift, labels, ends, gap) in enumerate(history):
+        now += timedelta(weeks=gap)
+        evidence = Evidence(
+            seq=week,
+            period="p",
+            as_of=now,
+            champion=champion,
+            performance=Verdict(performance),
+            performance_words="",
+            drift=Verdict(drift),
+            drift_words="",
+            labelled_periods=week,
+            new_labels=labels,
+        )
+        for end in ends * 2:
+            seen = tuple(
+                Attempt(**{**vars(one), "periods_ago": calendar.periods_since(one.as_of, now)})
+                for one in reversed(made)
+            )
+            age = None if champion_as_of is None else calendar.periods_since(champion_as_of, now)
+            decision = decide(
+                TriggerState(
+                    model="small",
+                    trigger=spec.trigger,
+                    min_periods=3,
+                    champion=champion,
+                    champion_as_of=champion_as_of,
+                    champion_age_periods=age,
+                    evidence=evidence,
+                    attempts=seen,
+                )
+            )
+            assert decision.reasons
+            if decision.action == "wait":
+                continue
+            assert decision.as_of == now
+            assert decision.kind == "first_model" or labels >= spec.trigger.min_new_labels
+            assert (decision.mode == "first") == (champion is None)
+            made.append(
+                Attempt(
+                    run_id=str(len(made)),
+                    trigger_id=decision.trigger_id,
+                    kind=decision.kind,
+                    attempt=decision.attempt,
+                    as_of=now,
+                    outcome=end,
+                    periods_ago=0,
+                )
+            )
+            if end == "released":
+                champion, champion_as_of = f"v{len(made)}", now
+    by_moment = Counter(one.as_of for one in made)
+    assert all(count <= attempts for count in by_moment.values())
+    moments = sorted(by_moment)
+    assert all(calendar.periods_since(earlier, later) >= cooldown for earlier, later in pairwise(moments))
+    for moment in moments:  # nothing is asked after an answer, and attempts count up from 1
+        of_moment = [one for one in made if one.as_of == moment]
+        assert [one.attempt for one in of_moment] == list(range(1, len(of_moment) + 1))
+        assert all(one.outcome not in ANSWERED for one in of_moment[:-1])
