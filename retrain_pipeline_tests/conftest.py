@@ -8,8 +8,10 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,22 @@ class Postgres:
         """Stop the server: "fast" ends the sessions, "immediate" is a crash."""
         self.run("pg_ctl", "-D", "data", "-w", "-t", "60", "-m", mode, "stop")
 
+    @contextmanager
+    def end_of_session(self) -> Iterator[None]:
+        """Stop the server also when this process is killed: a shell waits for the end of a pipe that we hold open."""
+        words = 'cat; "$0" -D "$1/data" -m immediate stop; rm -rf "$1"'
+        watcher = subprocess.Popen(
+            ["/bin/sh", "-c", words, self.binaries / "pg_ctl", self.folder],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            **self.user(),
+        )
+        yield
+        watcher.communicate()
+
     def execute(self, statement: str) -> None:
         """Run a statement outside a transaction."""
         import psycopg
@@ -63,9 +81,12 @@ class Postgres:
         if os.geteuid() == 0:
             os.chown(path, pwd.getpwnam("postgres").pw_uid, pwd.getpwnam("postgres").pw_gid)
 
+    def user(self) -> dict[str, Any]:
+        """Return the arguments of a subprocess that may run the server."""
+        return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs in the folder."""
-        user = "postgres" if os.geteuid() == 0 else None
         # The server inherits what it is started with: no pipe of ours may stay open in it.
         with (self.folder / f"{program}.out").open("w+") as out:
             done = subprocess.run(
@@ -75,10 +96,8 @@ class Postgres:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                user=user,
-                group=user,
-                extra_groups=[] if user else None,
                 check=False,
+                **self.user(),
             )
             out.seek(0)
             assert done.returncode == 0, f"{program}: {out.read()}"
@@ -111,9 +130,10 @@ def postgres() -> Iterator[Postgres]:
         server = Postgres(binaries, Path(folder), _free_port(), secrets.token_hex(8))
         server.own(Path(folder))
         server.initialise()
-        server.start()
-        yield server
-        server.stop("immediate")
+        with server.end_of_session():
+            server.start()
+            yield server
+            server.stop("immediate")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from retrain_pipeline.verdicts import Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
-CALLS = 200
-WARM_UP = 20
+CALLS = 100
+WARM_UP = 5
 # Other work on the machine can only add to a measured time: the fastest of a few looks is nearest to the model's own.
 LOOKS = 3
 
@@ -18,7 +18,7 @@ LOOKS = 3
 def latency(
     predict_one: "Callable[[pd.DataFrame], object]", features: "pd.DataFrame", *, limit_ms: float
 ) -> GateResult:
-    """Judge the 95th percentile of single-row prediction over 200 calls after a warm-up, in this process.
+    """Judge the 95th percentile of single-row prediction over 100 calls after a warm-up, in this process.
 
     A look that is over the limit is repeated, at most twice; the fastest counts.
     """

@@ -66,8 +66,6 @@ def block_mean_interval(
         One number a row, shape (n,). For a paired comparison: candidate loss − champion loss of the same row.
     event_time
         Event time of each row, shape (n,), datetime64 or anything pandas reads as one.
-    block_hours
-        Length of a block, hours.
     alpha
         Level of each bound: P(true mean > high) ≤ alpha and P(true mean < low) ≤ alpha.
 

@@ -28,7 +28,7 @@ class Tables:
 @cache
 def tables() -> Tables:
     """Return the tables. SQLAlchemy comes in here, so that loading a code location does not pay for it."""
-    from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, MetaData, String, Table, Text
+    from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
 
     number = BigInteger().with_variant(Integer, "sqlite")
     metadata = MetaData()
@@ -53,11 +53,17 @@ def tables() -> Tables:
         Index("retrain_entry_subject", "subject", "seq"),
         Index("retrain_entry_run", "run_id", "seq"),
     )
+    return Tables(metadata, entry, *_state_tables(metadata))
+
+
+def _state_tables(metadata: "MetaData") -> "tuple[Table, Table]":
+    from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, String, Table, Text
+
     head = Table(
         "retrain_head",
         metadata,
         Column("id", Integer, CheckConstraint("id = 1"), primary_key=True, autoincrement=False),
-        Column("seq", number, nullable=False),
+        Column("seq", BigInteger, nullable=False),
         Column("sha256", String(64), nullable=False),
         Column("schema_version", Integer, nullable=False),
     )
@@ -65,12 +71,12 @@ def tables() -> Tables:
         "retrain_deployment",
         metadata,
         Column("model", Text, primary_key=True),
-        Column("epoch", number, nullable=False),
+        Column("epoch", BigInteger, nullable=False),
         Column("state", Text, nullable=False),
         Column("state_digest", String(64), nullable=False),
-        Column("changed_by_seq", number, nullable=False),
+        Column("changed_by_seq", BigInteger, nullable=False),
     )
-    return Tables(metadata, entry, head, deployment)
+    return head, deployment
 
 
 def is_ready(conn: "Connection", place: str) -> bool:

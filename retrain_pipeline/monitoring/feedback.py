@@ -6,7 +6,6 @@ readers take rows whose event is at least the declared delay old, and the share 
 reported for every period.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -114,7 +113,7 @@ def champion_losses(
     identity = list(dict.fromkeys([*spec.data.key, "_event_time", "arm"]))
     columns = [*identity, "_known_time", "model_version", "loss"]
     parts: list[tuple[Any, Any, Any]] = []
-    for periods in _batches(lake, spec, as_of, since):
+    for periods in _batches(lake, spec, as_of, since)[0]:
         frame = lake.read(spec.name, "feedback", periods=periods, known_by=as_of, columns=columns)
         event = frame["_event_time"]
         frame = frame[(frame["model_version"] == version) & (event >= since) & (event < until)]
@@ -129,22 +128,27 @@ def champion_losses(
     return np.asarray(losses[first], dtype=np.float64), times[first].astype("datetime64[us]")
 
 
-def _batches(lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime) -> Iterator[list[str]]:
-    """Yield partitions with rows, the newest first, in groups of at most `_BATCH_ROWS` rows where there are several."""
+def _batches(lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime) -> tuple[list[list[str]], datetime]:
+    """Return partitions with rows in groups of about `_BATCH_ROWS`, the newest first, up to `_MAX_ROWS` in all.
+
+    And the moment from which on they hold every label of an event: a label is never known before its event.
+    """
     partitions = lake.partitions(spec.name, "feedback")
-    batch: list[str] = []
+    calendar = spec.data.time.calendar()
+    batches: list[list[str]] = []
     size = total = 0
     for period in reversed(_periods_until(lake, spec, as_of, since)):
         rows = partitions[period].rows
-        if not rows or total > _MAX_ROWS:
+        if not rows:
             continue
-        if batch and size + rows > _BATCH_ROWS:
-            yield batch
-            batch, size = [], 0
-        batch.append(period)
+        if total and total + rows > _MAX_ROWS:
+            return batches, calendar.bounds(period)[1]
+        if not batches or size + rows > _BATCH_ROWS:
+            batches.append([])
+            size = 0
+        batches[-1].append(period)
         size, total = size + rows, total + rows
-    if batch:
-        yield batch
+    return batches, since
 
 
 def mature_until(spec: ModelSpec, as_of: datetime) -> datetime:
@@ -180,8 +184,7 @@ def _joined(lake: Lake, spec: ModelSpec, labels: "pd.DataFrame", end: datetime) 
     if predictions.empty:
         return _no_rows(), 0
     identity = [*spec.data.key, "_event_time"]
-    told = predictions.drop(columns=[name for name in ("_known_time", "latency_ms") if name in predictions])
-    told = told.rename(columns={"_period": "predicted_period"})
+    told = predictions.rename(columns={"_period": "predicted_period"}).drop(columns=["_known_time", "latency_ms"])
     known = labels[[*identity, "label", "_known_time"]].sort_values("_known_time", kind="stable")
     known = known.drop_duplicates(identity, keep="last")
     joined = known.merge(told, on=identity, how="inner")
@@ -201,6 +204,12 @@ def _no_rows() -> "pd.DataFrame":
 
 
 def _maturity(lake: Lake, spec: ModelSpec, end: datetime, touched: set[str]) -> dict[str, float]:
+    """Return the labelled share of the newest predicted periods and of those touched now, as far back as one may read."""
+    import numpy as np
+    import pandas as pd
+
+    from retrain_pipeline.lake.digests import row_digests
+
     calendar = spec.data.time.calendar()
     predicted = {
         period: partition.rows
@@ -210,13 +219,20 @@ def _maturity(lake: Lake, spec: ModelSpec, end: datetime, touched: set[str]) -> 
     wanted = sorted(set(list(predicted)[-MATURITY_PERIODS:]) | (touched & set(predicted)))
     if not wanted:
         return {}
-    oldest = calendar.bounds(wanted[0])[0]
-    identity = [*spec.data.key, "_event_time", "model_version", "arm"]
-    columns = list(dict.fromkeys([*identity, "predicted_period"]))
-    partitions = lake.partitions(spec.name, "feedback")
-    periods = [period for period in _periods_until(lake, spec, end, oldest) if partitions[period].rows]
-    if not periods:
-        return dict.fromkeys(wanted, 0.0)
-    known = lake.read(spec.name, "feedback", periods=periods, known_by=end, columns=columns)
-    counts = known.drop_duplicates(identity)["predicted_period"].value_counts()
-    return {period: float(min(counts.get(period, 0) / predicted[period], 1.0)) for period in wanted}
+    identity = list(dict.fromkeys([*spec.data.key, "_event_time", "model_version", "arm"]))
+    rows: list[Any] = [np.empty(0, dtype=np.uint64)]
+    codes: list[Any] = [np.empty(0, dtype=np.int64)]
+    batches, covered = _batches(lake, spec, end, calendar.bounds(wanted[0])[0])
+    for periods in batches:
+        known = lake.read(spec.name, "feedback", periods=periods, known_by=end, columns=[*identity, "predicted_period"])
+        rows.append(row_digests(known, identity))
+        codes.append(pd.Categorical(known["predicted_period"], categories=wanted).codes)
+    # A corrected label is known once.
+    _, first = np.unique(np.concatenate(rows), return_index=True)
+    answered = np.concatenate(codes)[first]
+    counts = np.bincount(answered[answered >= 0], minlength=len(wanted))
+    return {
+        period: float(min(count / predicted[period], 1.0))
+        for period, count in zip(wanted, counts.tolist(), strict=True)
+        if calendar.bounds(period)[0] >= covered
+    }

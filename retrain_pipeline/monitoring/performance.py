@@ -1,9 +1,10 @@
 """Performance: is the champion's loss on mature labels still what was validated, or has it risen?
 
-The newest labelled periods (four of them, and the last one alone) are compared, one-sided, with two things: the **validated** loss (with its own standard
-error: it was measured on a few weeks too), and, once the champion has served long enough, with its own loss in the
-periods before. The first finds a model that was never as good as promised; a baseline learned after release would not.
-The second finds decay from a level that a validation on two hard weeks had put too high.
+The newest labelled periods (four of them, and the last one alone) are compared, one-sided, with two things: the
+**validated** loss, with its own standard error since it was measured on a few weeks too; and, once the champion has
+served long enough, with its own loss in the periods before. The first finds a model that was never as good as promised;
+a baseline learned after release would not. The second finds decay from a level that a validation on hard weeks had put
+too high. The long window finds the steady rise, the short one the jump.
 
 What the test assumes, and what was measured. Blocks of `gates.block_hours` are the observations, weighted by their
 rows (ratio estimator), so dependence inside a block does no harm. Dependence from one block to the next is allowed for
@@ -12,12 +13,12 @@ small-sample bias 1/blocks added (Kendall 1954, *Biometrika* 41:403). Student's 
 of freedom. A look has level `LOOKS_SHARE`/run length, shared by the comparisons: windows overlap from look to look and
 the validated loss is one draw for all of them, so false alarms come in clusters, and one in 100 looks is less than one
 cluster in 200. In simulation (lives of 26 weekly looks, blocks of a day, validation on 14 blocks, run length 200
-declared) there was one false alarm in 280 looks for normal losses, 300 for exponential ones, 120 where days have
-ρ = 0.3 and 70 where ρ = 0.5: the validated loss comes without ρ. So the declared run length is kept where days are
+declared) there was one false alarm in 300 looks for normal losses, 320 for exponential ones, 120 where days have
+ρ = 0.3 and 65 where ρ = 0.5: the validated loss comes without ρ. So the declared run length is kept where days are
 independent and missed by a factor of two to three where they are strongly dependent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ LONG_BLOCKS = 8
 """The long window reaches over at least so many blocks: four hours of an hourly model are no sample."""
 SHORT_BLOCKS = 4
 """The short window reaches over a period, and at least so many blocks."""
+SHORT_SHARE = 0.1
+"""The short window's share of the level: it is there for jumps, which need no more."""
 MIN_BLOCKS = 2
 MIN_ROWS = 50
 MIN_RISE = 0.05
@@ -163,8 +166,16 @@ def performance(
     own = _own_past(losses[before], times[before], times[recent[0]].min(), calendar, block_hours)
     if own is not None:
         baselines["own_past"] = own
-    windows = [window for window in windows if _enough(window)]
-    return _judged(windows, baselines, LOOKS_SHARE / run_length_periods / len(baselines) / len(windows))
+    level = LOOKS_SHARE / run_length_periods / len(baselines)
+    levels = [(long, level)]
+    if len(windows) > 1 and _enough(windows[1]):
+        levels = [(long, level * (1 - SHORT_SHARE)), (_no_surer(windows[1], validated), level * SHORT_SHARE)]
+    return _judged(levels, baselines)
+
+
+def _no_surer(window: LossEstimate, validated: LossEstimate) -> LossEstimate:
+    """Return a short window whose blocks vary at least as those of the validation: a few alike are no evidence."""
+    return replace(window, se=max(window.se, validated.se * (validated.blocks / window.blocks) ** 0.5))
 
 
 def _enough(window: LossEstimate) -> bool:
@@ -186,8 +197,11 @@ def _own_past(
     return past if enough else None
 
 
-def _judged(windows: list[LossEstimate], baselines: dict[str, LossEstimate], level: float) -> Performance:
-    compared = [(window, name, *_compare(window, one, level)) for name, one in baselines.items() for window in windows]
+def _judged(windows: list[tuple[LossEstimate, float]], baselines: dict[str, LossEstimate]) -> Performance:
+    """Return FAIL when a window has risen over a baseline, each window at its level."""
+    compared = [
+        (window, name, *_compare(window, one, level)) for name, one in baselines.items() for window, level in windows
+    ]
     risen = [
         found for found in compared if found[2] > found[3] and found[0].mean > baselines[found[1]].mean * (1 + MIN_RISE)
     ]

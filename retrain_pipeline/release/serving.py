@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "champion"
 # Rows are scored in batches, and a row's latency is its share of its batch: enough batches for a 95th percentile.
-_BATCHES = 20
+_BATCHES = 5
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pytest
 from retrain_pipeline.ledger import connections, writing
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import LedgerDamaged, LedgerUnavailable, LedgerUnusable
+from retrain_pipeline.ledger.failures import explain
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.verdicts import Verdict
 
@@ -379,6 +380,35 @@ def test_a_corrupt_file_is_damage_and_is_not_overwritten(tmp_path, damage):
     with pytest.raises(LedgerDamaged):
         ledger.append(entry())
     assert path.read_bytes() == broken
+
+
+@pytest.mark.fault("P23")
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        *[
+            (state, LedgerUnavailable)
+            for state in ("08006", "40001", "40P01", "53300", "55P03", "57P01", "57P03", "25P03")
+        ],
+        *[(state, LedgerUnusable) for state in ("53100", "42501", "25006", "28P01", "3D000")],
+        *[(state, LedgerDamaged) for state in ("23505", "42P01", "42703", "XX001")],
+    ],
+)
+def test_a_postgres_error_is_waited_out_mended_or_distrusted(state, kind):
+    from psycopg import errors
+    from sqlalchemy.exc import DBAPIError
+
+    orig = errors.lookup(state)("words of the server")
+    assert type(explain(DBAPIError(None, None, orig), "here")) is kind
+
+
+def test_a_connection_that_broke_is_waited_out_whatever_the_words():
+    from psycopg import OperationalError
+    from sqlalchemy.exc import DBAPIError
+
+    orig = OperationalError("the server does not exist any more")
+    assert type(explain(DBAPIError(None, None, orig, connection_invalidated=True), "here")) is LedgerUnavailable
+    assert type(explain(DBAPIError(None, None, orig), "here")) is LedgerUnusable
 
 
 def test_the_driver_is_what_the_failure_table_was_made_for():

@@ -1,11 +1,11 @@
 """Performance: the loss against what was promised, silent by chance and loud when it has risen."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from retrain_pipeline.monitoring.performance import LossEstimate, estimate, performance, window_start
+from retrain_pipeline.monitoring.performance import LossEstimate, estimate, performance, window_starts
 from retrain_pipeline.periods import Calendar
 from retrain_pipeline.verdicts import Verdict
 
@@ -53,6 +53,14 @@ def test_a_risen_loss_is_found_within_one_window():
         losses = np.concatenate([series(rng, 7 * 6), series(rng, 7 * 4, mean=1.2)])
         found.append(judge(losses, promise(rng)).verdict is Verdict.FAIL)
     assert sum(found) >= 18
+
+
+def test_a_jump_is_found_in_its_first_week():
+    rng = np.random.default_rng(9)
+    losses = np.concatenate([series(rng, 7 * 6), series(rng, 7, mean=3.0)])
+    result = judge(losses, promise(rng))
+    assert result.verdict is Verdict.FAIL
+    assert result.n == 168  # the last week alone; over four weeks the jump looks like noise between days
 
 
 def test_the_words_carry_the_numbers():
@@ -137,8 +145,13 @@ def test_neighbouring_days_that_depend_widen_the_standard_error():
 
 def test_the_window_is_four_periods_and_eight_blocks_at_least():
     newest = datetime(2024, 2, 7, 12, tzinfo=UTC)
-    assert window_start(newest, WEEKS, 24) == datetime(2024, 1, 15, tzinfo=UTC)
+    long, short = datetime(2024, 1, 15, tzinfo=UTC), datetime(2024, 2, 3, 12, tzinfo=UTC)
+    assert window_starts(newest, WEEKS, 24) == (long, short)
+    assert window_starts(newest.replace(day=11), WEEKS, 24) == (long, datetime(2024, 2, 5, tzinfo=UTC))
     days = Calendar("day", date(2024, 1, 1))
-    assert window_start(newest, days, 24) == datetime(2024, 1, 31, tzinfo=UTC)
+    assert window_starts(newest, days, 24) == (datetime(2024, 1, 31, tzinfo=UTC), short)
     hourly = Calendar("hour", date(2024, 1, 1))
-    assert window_start(newest, hourly, 1) == datetime(2024, 2, 7, 5, tzinfo=UTC)
+    assert window_starts(newest, hourly, 1)[0] == datetime(2024, 2, 7, 5, tzinfo=UTC)
+    months = Calendar("month", date(2024, 1, 1))
+    two = (datetime(2022, 11, 7, tzinfo=UTC), newest - timedelta(days=240))
+    assert window_starts(newest, months, 24 * 60) == two
