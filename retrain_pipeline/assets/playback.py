@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from retrain_pipeline.assets.common import DATA_SIDE, MODEL_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.assets.schedules import RANGE_END, RANGE_START
 from retrain_pipeline.spec.declaration import Declaration
 
 RUN_KEY = "dagster/run_key"
@@ -46,6 +47,10 @@ class Player:
     def data(self, period: str) -> dg.ExecuteInProcessResult:
         """Run the data side for one period."""
         return self._run("data", {SIDE_TAG: "data"}, QUIET, partition_key=period)
+
+    def backfill(self, first: str, last: str) -> dg.ExecuteInProcessResult:
+        """Run the data side for a range of periods, in one run."""
+        return self._run("data", {SIDE_TAG: "data", RANGE_START: first, RANGE_END: last}, QUIET)
 
     def ask(self) -> dg.RunRequest | str:
         """Let the sensor look; return the run that it asks for, or why it does not."""

@@ -21,6 +21,7 @@ class RetrainConfig(dg.Config):
         description="What must be proved: first, non_inferiority or superiority; empty: what the state asks for.",
     )
     trigger_id: str = Field("", description="The evidence that asked; empty for a person.")
+    reasons: list[str] = Field([], description="What was looked at, for the record.")
     attempt: int = Field(1, ge=1, description="Which attempt at this trigger it is.")
 
 
@@ -50,6 +51,7 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
             trigger_id=config.trigger_id,
             attempt=config.attempt,
             actor=actor,
+            reasons=config.reasons,
         )
         context.instance.add_run_tags(
             context.run.run_id, {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt)}

@@ -57,6 +57,7 @@ def _run_request(model: str, decision: "TriggerDecision") -> dg.RunRequest:
         "mode": decision.mode,
         "trigger_id": decision.trigger_id,
         "attempt": decision.attempt,
+        "reasons": list(decision.reasons),
     }
     return dg.RunRequest(
         run_key=run_key(model, decision),
@@ -99,7 +100,6 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         decision = decide(read_state(ledger, spec, in_flight=in_flight))
         if decision.action == "wait":
             return dg.SkipReason("; ".join(decision.reasons))
-        context.log.info("; ".join(decision.reasons))
         return _run_request(spec.name, decision)
 
     return retrain

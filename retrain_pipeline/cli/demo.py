@@ -5,7 +5,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 MODEL = "lending"
+WEEKS = 40
+HISTORY_WEEKS = 7
+"""Weeks of history that are there when the model is first set up: one back-fill."""
 MARK = ".made-by-retrain-demo"
 BECAUSE = "Demo: partner channel reports odd scores, go back while it is looked into"
 
@@ -82,20 +85,37 @@ def _sentence(entry: Entry, period: str, world: LendingWorld) -> str | None:
     if entry.action == "released":
         return f"[green]released[/green] {entry.subject}, validated Brier {payload['validated_loss']['mean']:.3f}"
     if entry.action == "rejected":
-        return f"[red]rejected[/red] {entry.subject}: {payload['words']}"
+        return f"[red]rejected[/red] {entry.subject}: {_gates(payload)}"
+    if entry.action == "monitored":
+        return _drift(payload, period, world)
     if entry.action in ("retrain_failed", "contract_failed"):
         return f"[red]{entry.action.replace('_', ' ')}[/red]: {payload.get('reason') or payload.get('failed')}"
     return None
 
 
+def _gates(payload: dict[str, Any]) -> str:
+    """Return the gates that stopped a candidate; what the labels gate saw in full, since it is the poisoned batch's."""
+    told = [f"{verdict} {', '.join(payload[verdict])}" for verdict in ("failed", "inconclusive") if payload[verdict]]
+    labels = next((part for part in payload["words"].split("; ") if "labels look" in part), None)
+    return "; ".join([*told, *([labels] if labels else [])])
+
+
+def _drift(payload: dict[str, Any], period: str, world: LendingWorld) -> str | None:
+    """Return a line for the week after the change in which drifted inputs are first seen."""
+    columns = payload["drift"]["columns"]
+    week = world.week_of(period)
+    if not columns or world.drift_week is None or week != world.drift_week:
+        return None
+    return f"[yellow]inputs drifted[/yellow]: {', '.join(columns)} ({lag(world, period)}; its labels come in 30 days)"
+
+
 def lag(world: LendingWorld, period: str) -> str:
     """Return how long ago the world changed, as the operator cannot know but the demo does."""
-    from datetime import datetime
-
-    week = (datetime.fromisoformat(period + "T00:00:00+00:00") - world.monday(0)).days // 7
+    week = world.week_of(period)
     told = []
     if world.drift_week is not None and week >= world.drift_week:
-        told.append(f"{week - world.drift_week + 1} weeks after the world changed")
+        weeks = week - world.drift_week + 1
+        told.append(f"{weeks} week{'s' if weeks > 1 else ''} after the world changed")
     if world.poison_week is not None and 0 <= week - world.poison_week < world.correction_weeks:
         told.append("the outcomes of this week were delivered inverted")
     return "; ".join(told) or "nothing had changed"
@@ -167,8 +187,12 @@ def play_world(console: Console, player: "Player", stores: "Stores", world: Lend
     """Deliver and play week after week, telling what happens."""
     seen = 0
     with progress_bar(console) as progress:
-        task = progress.add_task("delivering week 1", total=world.weeks)
-        for week in range(world.weeks):
+        task = progress.add_task("the history so far, in one run", total=world.weeks)
+        for week in range(HISTORY_WEEKS):
+            deliver(world, folder, week)
+        player.backfill(f"{world.monday(0):%Y-%m-%d}", f"{world.monday(HISTORY_WEEKS - 1):%Y-%m-%d}")
+        progress.update(task, advance=HISTORY_WEEKS)
+        for week in range(HISTORY_WEEKS, world.weeks):
             deliver(world, folder, week)
             played = player.step(f"{world.monday(week):%Y-%m-%d}")
             lines, seen = happened(stores, played, world, seen)
@@ -188,7 +212,7 @@ def run_demo(console: Console, home: Path) -> None:
     for made in (home, folder):
         prepare(made)
     os.environ["DAGSTER_HOME"] = str((home / "dagster").resolve())
-    world = LendingWorld()
+    world = LendingWorld(weeks=WEEKS)
     tell_world(console, world)
     stores = StoresResource(home=str(home)).open()
     player = make_player(declaration, home)

@@ -29,10 +29,10 @@ Model = Annotated[str, typer.Argument(help="The model's name.")]
 
 @contextmanager
 def refusals_told() -> Iterator[None]:
-    """Tell a refusal as one red paragraph and exit with 1, without a traceback."""
+    """Tell a refusal, or what the system refuses, as one red paragraph and exit with 1, without a traceback."""
     try:
         yield
-    except RetrainError as error:
+    except (RetrainError, OSError) as error:
         Console(stderr=True, soft_wrap=True).print(f"[red]{type(error).__name__}[/red]", end=" ")
         Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
         raise typer.Exit(1) from error
@@ -89,7 +89,8 @@ def rollback(
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="Where model folders are.")] = DEFS) -> None:
     """Read every declaration strictly and tell every mistake; exit with 1 if there is one."""
-    accepted, refused = all_declarations(folder)
+    with refusals_told():
+        accepted, refused = all_declarations(folder)
     for refusal in refused:
         console.print(str(refusal), markup=False, highlight=False, style="red")
     console.print(f"{len(accepted)} declaration(s) accepted, {len(refused)} refused")

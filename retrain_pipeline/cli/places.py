@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
-from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, read_all
+from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, Problem, read_all
 
 if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
@@ -41,15 +41,38 @@ def open_state(home: Path | None) -> "Stores":
     return StoresResource().open()
 
 
-def all_declarations(folder: Path = DEFS) -> tuple[list[Declaration], list[DeclarationRefused]]:
-    """Return the declarations under a folder, however deep, and the refusals."""
-    parents = sorted({file.parent.parent for file in folder.rglob("defs.yaml")})
-    accepted, refused = [], []
-    for parent in parents:
+def all_declarations(folder: Path | None = None) -> tuple[list[Declaration], list[DeclarationRefused]]:
+    """Return the declarations under a folder (by default the project's), however deep, and the refusals.
+
+    A name that models of different parent folders share is refused for both, as Dagster would.
+
+    Raises
+    ------
+    NotFound
+        When there is no such folder.
+    """
+    folder = (DEFS if folder is None else folder).absolute()
+    if not folder.is_dir():
+        raise NotFound(f"{folder}: there is no such folder; give one that holds model folders")
+    accepted: list[Declaration] = []
+    refused: list[DeclarationRefused] = []
+    for parent in sorted({file.parent.parent for file in folder.rglob("defs.yaml")}):
         good, bad = read_all(parent)
-        accepted += good
-        refused += bad
-    return accepted, refused
+        accepted += [one for one in good if one.folder.is_relative_to(folder)]
+        refused += [one for one in bad if one.file.is_relative_to(folder)]
+    twins = {one.file: others for one in accepted if (others := _namesakes(one, accepted))}
+    refused += [_twin(file, others) for file, others in twins.items()]
+    return [one for one in accepted if one.file not in twins], refused
+
+
+def _namesakes(one: Declaration, all_of_them: list[Declaration]) -> list[Declaration]:
+    return [other for other in all_of_them if other.spec.name == one.spec.name and other.file != one.file]
+
+
+def _twin(file: Path, others: list[Declaration]) -> DeclarationRefused:
+    elsewhere = ", ".join(str(other.file) for other in others)
+    words = f"expected a name of its own: {elsewhere} has it too"
+    return DeclarationRefused(file, [Problem("name", 0, 0, repr(others[0].spec.name), words)])
 
 
 def declaration_named(model: str) -> Declaration:

@@ -110,7 +110,8 @@ def play_history(console: Console, declaration: Declaration, home: Path, first: 
     stores = StoresResource().open()
     periods = periods_to_play(declaration, stores, first, last)
     if not periods:
-        console.print(f"{declaration.spec.name}: every period of the source was played already")
+        why = "no period lies between these" if first else "every period of the source was played already"
+        console.print(f"{declaration.spec.name}: {why}")
         return
     player = make_player(declaration, home)
     with progress_bar(console) as progress:

@@ -10,6 +10,7 @@ from pydantic import RootModel
 
 from retrain_pipeline.assets.model import model_definitions
 from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, read_declaration
+from retrain_pipeline.spec.errors import Problem
 from retrain_pipeline.spec.model import ModelSpec
 
 _log = logging.getLogger("retrain_pipeline")
@@ -31,21 +32,49 @@ class ModelScaffolder(dg.Scaffolder):
         """Write `defs.yaml`, `features.py` and a first decision into the folder that `dg scaffold defs` was given."""
         from retrain_pipeline.spec.template import scaffold
 
-        scaffold(request.target_path, request.target_path.name)
+        # Dagster has no `-` in the names of groups and sensors
+        scaffold(request.target_path, request.target_path.name.replace("-", "_"))
+
+
+def declaration_key(folder: Path) -> dg.AssetKey:
+    """Return `<folder>/declaration`, with the folders between `defs/models` (or `defs`) and the folder before it."""
+    parts = folder.parts
+    if "defs" in parts:
+        parts = parts[len(parts) - parts[::-1].index("defs") :]
+        parts = parts[1:] if parts[0] == "models" and len(parts) > 1 else parts
+    else:
+        parts = parts[-1:]
+    return dg.AssetKey([*(re.sub(r"[^A-Za-z0-9_-]", "_", part) for part in parts), "declaration"])
 
 
 def refused_definitions(folder: Path, words: str) -> dg.Definitions:
     """Return the one asset that stands for a declaration that cannot be used: it says what is wrong, and fails."""
     _log.error("%s", words)
-    name = re.sub(r"[^A-Za-z0-9_]", "_", folder.name)
 
     @dg.asset(
-        key=[name, "declaration"], group_name=name, description=f"**This declaration is refused.**\n\n```\n{words}\n```"
+        key=declaration_key(folder),
+        group_name=re.sub(r"[^A-Za-z0-9_]", "_", folder.name),
+        description=f"**This declaration is refused.**\n\n```\n{words}\n```",
     )
     def declaration() -> None:
         raise dg.Failure(words, allow_retries=False)
 
     return dg.Definitions(assets=[declaration])
+
+
+def check_dagster_name(declaration: Declaration) -> Declaration:
+    """Return the declaration if Dagster can have a group and a sensor of the model's name.
+
+    Raises
+    ------
+    DeclarationRefused
+        When the name holds `-`, which the stores allow and Dagster does not.
+    """
+    name = declaration.spec.name
+    if "-" in name:
+        words = f"Dagster has no '-' in the names of groups and sensors: use {name.replace('-', '_')}"
+        raise DeclarationRefused(declaration.file, [Problem("name", 0, 0, repr(name), words)])
+    return declaration
 
 
 @dg.scaffold_with(ModelScaffolder)
@@ -74,7 +103,7 @@ class RetrainedModel(dg.Component):
         """Read the declaration of the folder again, strictly; a refused one is kept with its reasons."""
         folder = Path(context.path)
         try:
-            return cls(folder, read_declaration(folder))
+            return cls(folder, check_dagster_name(read_declaration(folder)))
         except DeclarationRefused as refusal:
             return cls(folder, None, refusal)
 

@@ -209,7 +209,7 @@ def _sql_schema(table: Any) -> "pa.Schema":
             return pa.bool_()
         if isinstance(kind, sa.Integer):
             return pa.int64()
-        if isinstance(kind, sa.Numeric):  # Float is one; decimals become the float that they are nearest to
+        if isinstance(kind, sa.Numeric | sa.Float):  # a decimal becomes the float that it is nearest to
             return pa.float64()
         if isinstance(kind, sa.DateTime):
             return pa.timestamp("us", tz="UTC" if kind.timezone else None)

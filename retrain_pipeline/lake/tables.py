@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.files import private_folder
 from retrain_pipeline.lake import frames
 from retrain_pipeline.lake.digests import frame_digest
 from retrain_pipeline.lake.errors import PartitionContended, SnapshotChanged, TableMissing
 from retrain_pipeline.lake.frames import CONTENT, EVENT_TIME, KNOWN_TIME, PERIOD
 from retrain_pipeline.lake.partitions import Partition, PartitionWrite, commit, partitions_of, scan
+from retrain_pipeline.lake.storage import open_area
 from retrain_pipeline.names import check_name
 from retrain_pipeline.periods import as_utc
 
@@ -219,14 +218,7 @@ class Lake:
 
     def filesystem(self, model: str, area: str) -> "pyarrow.fs.FileSystem":
         """Return a file system rooted at a side area of a model, on the same storage as its tables."""
-        import pyarrow.fs
-        from deltalake.fs import DeltaStorageHandler
-
-        root = f"{self.url}/{check_name(model, 'model')}/_{check_name(area, 'area')}"
-        if "://" in root:
-            return pyarrow.fs.PyFileSystem(DeltaStorageHandler(root, self.storage_options or None))
-        private_folder(Path(root).absolute())
-        return pyarrow.fs.SubTreeFileSystem(str(Path(root).absolute()), pyarrow.fs.LocalFileSystem())
+        return open_area(f"{self.url}/{check_name(model, 'model')}/_{check_name(area, 'area')}", self.storage_options)
 
     def _uri(self, model: str, table: str) -> str:
         if table not in TABLES:

@@ -204,7 +204,7 @@ def _no_rows() -> "pd.DataFrame":
 
 
 def _maturity(lake: Lake, spec: ModelSpec, end: datetime, touched: set[str]) -> dict[str, float]:
-    """Return the labelled share of the newest predicted periods and of those touched now, as far back as one may read."""
+    """Return the labelled share of the newest predicted periods and of those touched now."""
     import numpy as np
     import pandas as pd
 

@@ -105,6 +105,10 @@ class LendingWorld:
         """Return the start of a week, UTC."""
         return START + week * _WEEK
 
+    def week_of(self, period: str) -> int:
+        """Return the week that begins on a date, ``2025-05-12``."""
+        return (datetime.fromisoformat(period).replace(tzinfo=UTC) - START).days // 7
+
     def applications(self, week: int) -> "pd.DataFrame":
         """Return the applications of a week: what the lender knows when it decides, in order of time."""
         return self._week(week).drop(columns=["default_probability", "defaulted"])

@@ -1,5 +1,6 @@
 """From what a run was asked for to the retrain that it performs: defaults filled in, nonsense refused, on record."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -64,6 +65,7 @@ def retrain_requested(
     trigger_id: str,
     attempt: int,
     actor: str,
+    reasons: Sequence[str] = (),
 ) -> Retrain:
     """Start the retrain that a run was asked for.
 
@@ -88,6 +90,7 @@ def retrain_requested(
             attempt=attempt,
             as_of=moment,
             mode=_mode(mode),
+            reasons=tuple(reason[:1000] for reason in reasons[:10]),
         ),
         actor,
     )

@@ -31,6 +31,8 @@ class Retrain:
     attempt: int
     as_of: datetime
     mode: Mode
+    reasons: tuple[str, ...] = ()
+    """What was looked at when it was asked for."""
 
     def payload(self) -> dict[str, Any]:
         """Return what the ledger keeps of it."""
@@ -40,6 +42,7 @@ class Retrain:
             "attempt": self.attempt,
             "as_of": self.as_of.isoformat(),
             "mode": self.mode,
+            "reasons": list(self.reasons),
         }
 
 
@@ -53,6 +56,7 @@ def _from_entry(entry: Entry) -> Retrain:
         attempt=payload["attempt"],
         as_of=as_utc(datetime.fromisoformat(payload["as_of"])),
         mode=payload["mode"],
+        reasons=tuple(payload.get("reasons", ())),
     )
 
 

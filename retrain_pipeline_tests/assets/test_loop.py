@@ -40,7 +40,7 @@ def test_drift_is_found_and_a_better_model_released(make_project):
     released = project.stores.ledger.entries(model="toy", action="released")
     assert len(released) >= 2
     assert released[-1].payload["validated_loss"]["mean"] < 0.25
-    assert project.stores.ledger.verify().problems == ()
+    assert project.stores.ledger.verify().problems == []
 
 
 @pytest.mark.dagster_fact("K9")

@@ -130,3 +130,17 @@ def test_predictions_whose_labels_are_not_yet_known_have_maturity_zero(make_worl
     world.release(8)
     world.pass_week(9)
     assert update_feedback(world.stores, world.spec, world.period(9)).maturity == {world.period(9): 0.0}
+
+
+def test_what_lies_beyond_the_budget_of_rows_is_left_out_not_guessed(world, monkeypatch):
+    for week in (6, 7, 8):
+        world.pass_week(week)
+    lake, spec, version = world.stores.lake, world.spec, world.champion.manifest.version
+    whole = update_feedback(world.stores, spec, world.period(8)).maturity
+    assert whole == {world.period(6): 1.0, world.period(7): 1.0, world.period(8): pytest.approx(144 / 168)}
+    monkeypatch.setattr("retrain_pipeline.monitoring.feedback._MAX_ROWS", 2 * 168)
+    report = update_feedback(world.stores, spec, world.period(8))
+    assert report.maturity == {period: whole[period] for period in (world.period(7), world.period(8))}
+    losses, times = champion_losses(lake, spec, version, world.end(5), world.end(8))
+    assert len(losses) == 2 * 168
+    assert times.min() == np.datetime64(world.end(6).replace(tzinfo=None)) - np.timedelta64(24, "h")

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from retrain_pipeline.ledger.entries import NewEntry
-from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.drift import Drift, drift
 from retrain_pipeline.monitoring.errors import ReferenceMissing
+from retrain_pipeline.monitoring.measuring import Answers, read_answers, read_inputs
 from retrain_pipeline.monitoring.monitor import overall
 from retrain_pipeline.monitoring.performance import Performance
+from retrain_pipeline.monitoring.profile import profile
 from retrain_pipeline.monitoring.reference import read_reference, read_sample, store_reference
 from retrain_pipeline.verdicts import Verdict
 
@@ -171,6 +174,21 @@ def test_large_partitions_are_read_a_few_columns_at_a_time(world, monkeypatch):
     assert again.drift == whole.drift
     assert again.performance == whole.performance
     assert again.labels == whole.labels
+
+
+def test_columns_that_hold_another_type_than_in_training_are_left_out_and_so_have_drifted(world):
+    world.pass_week(6)
+    lake, spec, period = world.stores.lake, world.spec, world.period(6)
+    numbers = profile(world.raw[6][["x", "z"]].rename(columns={"z": "kind"}))
+    inputs = read_inputs(lake, spec, period, world.end(6), numbers, 10)
+    assert set(inputs.columns) == {"x"}
+    assert list(inputs.sample.columns) == ["x"]
+    assert len(inputs.sample) == 10
+    assert drift(numbers, inputs.columns, 200.0).columns == ("kind",)
+    texts = profile(pd.DataFrame({"prediction": ["a", "b"]}))
+    version = world.champion.manifest.version
+    assert read_answers(lake, spec, period, version, texts).profile.other == 168
+    assert read_answers(lake, spec, period, "another", None) == Answers()
 
 
 def test_the_reference_is_profiled_once_and_holds_a_sample(world):

@@ -1,0 +1,121 @@
+"""A file that is wrong says so in the asset graph, and hides no other model."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from retrain_pipeline.components.retrained_model import declaration_key, refused_definitions
+
+TAGGED = "post_processing:\n  assets:\n    - {target: '*', attributes: {tags: {team: credit}}}\n"
+
+
+@pytest.mark.requirement("D4")
+def test_a_refused_declaration_is_one_asset_that_tells_every_mistake_and_the_others_load(copy_of_project):
+    project = copy_of_project(3)
+    project.edit(
+        "model_001",
+        ("task: binary", "task: bogus"),
+        ("window_periods: 12", "window_perods: 12"),
+        ("margin: 0.02", "margin: -1"),
+        ("purpose: {dtype: category", "purpose: {dtype: categorie"),
+    )
+    project.edit("model_002", more=TAGGED + "requirements: {env: [SOME_URL]}\n")
+    loaded = project.load()
+    assert [key for key in loaded["assets"] if key.startswith("model_001/")] == ["model_001/declaration"]
+    told = loaded["descriptions"]["model_001/declaration"]
+    for word in ("bogus", "window_perods", "margin", "categorie", "4 problems"):
+        assert word in told, told
+    assert len(re.findall(r"defs\.yaml:\d+:\d+", told)) == 4, told
+    for good in ("model_000", "model_002"):
+        assert len([key for key in loaded["assets"] if key.startswith(f"{good}/")]) == 10
+    assert loaded["tags"]["model_002/raw"]["team"] == "credit"
+    assert "team" not in loaded["tags"]["model_000/raw"]
+    assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_002_retrain"]
+    assert loaded["asked"] == ["model_000", "model_002"]
+
+
+WRONG = {
+    "model_001": ("defs.yaml", lambda p: p.edit("model_001", more="\tseed: 1\n")),
+    "model_002": ("defs.yaml", lambda p: p.edit("model_002", more="x: !!python/object/apply:os.mkdir [EXECUTED]\n")),
+    "model_003": ("'model_004' is declared by", lambda p: p.edit("model_003", ("name: model_003", "name: model_004"))),
+    "model_004": ("task", lambda p: p.edit("model_004", ("task: binary", "task: bogus"))),  # a twin, and wrong besides
+    "model_005": ("owner", lambda p: p.edit("model_005", more="owner: ada\n")),
+    "model_006": (
+        "RetrainedModl",
+        lambda p: p.edit("model_006", ("components.RetrainedModel\n", "components.RetrainedModl\n")),
+    ),
+    "model_007": ("post_processing", lambda p: p.edit("model_007", more="post_processing: 7\n")),
+    "model_008": ("documents", lambda p: p.edit("model_008", more="---\ntype: a.RetrainedModel\n")),
+    "model_009": ("defs.yaml", lambda p: p.file("model_009").write_text("")),
+    "model_010": ("my_model", lambda p: p.edit("model_010", ("name: model_010", "name: my-model"))),
+    "model_011": ("defs.yaml", lambda p: p.file("model_011").write_bytes(b"type: \xff\xfe RetrainedModel\n")),
+    "model_012": ("nope", lambda p: p.edit("model_012", more="template_vars_module: .nope\n")),
+    "model_013": ("13-45", lambda p: p.edit("model_013", ("seed: 7", "seed: 2024-13-45"))),
+}
+
+
+@pytest.mark.requirement("D4")
+@pytest.mark.fault("S4")
+def test_files_that_break_the_load_are_told_one_by_one_and_the_fleet_covers_the_good_ones(copy_of_project):
+    project = copy_of_project(15)
+    project.edit("model_000", more=TAGGED)
+    models = project.defs / "models"
+    for folder in ("team_a", "team_b"):  # the same folder name twice, both refused
+        shutil.copytree(models / "model_000", models / folder / "same")
+        file = models / folder / "same" / "defs.yaml"
+        file.write_text(
+            file.read_text().replace("name: model_000", f"name: same_{folder}").replace("seed: 7", "seed: x")
+        )
+    for _, spoil in WRONG.values():
+        spoil(project)
+    loaded = project.load()
+    refused = [key for key in loaded["assets"] if key.endswith("/declaration")]
+    assert refused == [*(f"{m}/declaration" for m in WRONG), "team_a/same/declaration", "team_b/same/declaration"]
+    for model, (word, _) in WRONG.items():
+        assert word in loaded["descriptions"][f"{model}/declaration"], loaded["descriptions"][f"{model}/declaration"]
+    assert "'model_004' is declared by" in loaded["descriptions"]["model_004/declaration"]
+    assert not list(project.folder.rglob("EXECUTED"))
+    assert len(loaded["assets"]) == len(refused) + 20
+    assert loaded["tags"]["model_000/raw"]["team"] == "credit"
+    assert loaded["schedules"] == ["data_every_week"]
+    assert loaded["asked"] == ["model_000", "model_014"]
+    assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_014_retrain"]
+
+
+def test_an_error_that_is_no_declarations_fault_is_not_hidden(copy_of_project):
+    project = copy_of_project(1)
+    (project.defs / "team.py").write_text("raise ValueError('the fault is here')\n")
+    done = project.run(sys.executable, "-c", "from retrain_pipeline.definitions import defs; defs()")
+    assert done.returncode != 0
+    assert "the fault is here" in done.stderr
+
+
+def test_materializing_a_refused_declaration_fails_with_its_words():
+    definitions = refused_definitions(Path("defs/models/a b"), "defs.yaml:3:4  wrong")
+    job = definitions.resolve_implicit_global_asset_job_def()
+    run = job.execute_in_process(
+        instance=dg.DagsterInstance.ephemeral(),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert not run.success
+    assert "defs.yaml:3:4  wrong" in str(run.failure_data_for_node("a_b__declaration"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "key"),
+    [
+        ("/p/defs/models/bike", "bike/declaration"),
+        ("/p/defs/models/team/bike", "team/bike/declaration"),
+        ("/p/defs/bike", "bike/declaration"),
+        ("/p/defs/models", "models/declaration"),
+        ("/defs/p/defs/models/é b", "__b/declaration"),
+        ("/elsewhere/bike", "bike/declaration"),
+    ],
+)
+def test_the_asset_of_a_refused_folder_is_named_by_its_place(folder, key):
+    assert declaration_key(Path(folder)).to_user_string() == key

@@ -1,0 +1,63 @@
+"""A retrain that is killed at any of its writes leaves the old champion or the new one, and can be run again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def play(what: str, folder: Path, case: str) -> dict:
+    """Run `killing` in a fresh interpreter, which may fork: delta-rs does not survive a fork once it was used."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "retrain_pipeline_tests.e2e.killing", what, str(folder), case],
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    return json.loads((folder / "report.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.fault("P1", "P2", "P20")
+@pytest.mark.requirement("D39")
+@pytest.mark.parametrize("case", ["first", "second"])
+def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_when_run_again(tmp_path, case):
+    report = play("kill", tmp_path, case)
+    print(case, len(report["doors"]), "doors", len(report["deaths"]), "reruns", report["seconds"], "s")
+    # The enumeration saw every kind of write in every step that does it; fewer would mean that a door was missed.
+    seen = {(door["step"], door["what"].split(":")[0]) for door in report["doors"]}
+    assert {step for step, kind in seen if kind == "file"} == set(report["steps"]) - {"release"}
+    assert {step for step, kind in seen if kind == "ledger"} == set(report["steps"]) - {"model_card"}
+    commits = [door for door in report["doors"] if door["what"] == "ledger: committed"]
+    assert len(commits) >= 6  # started, frozen, registered, profiled, judged, released
+    assert {door["number"] for door in commits} & set(report["deaths"])
+    torn = [door for door in report["doors"] if door["what"] == "file: half written"]
+    assert len(torn) >= 15
+    assert len(report["deaths"]) >= len(commits) + len(torn) - 2
+
+
+@pytest.mark.slow
+@pytest.mark.fault("P3", "P22")
+@pytest.mark.dagster_fact("K3")
+def test_an_orphan_that_wakes_up_before_its_commit_is_refused_though_the_same_champion_serves(tmp_path):
+    """Released and rolled back meanwhile: the champion is the one that the orphan was judged against; the epoch is not."""
+    report = play("orphan", tmp_path, "second")
+    (judged_against, champion), epoch, digest = report["before"]
+    assert champion == judged_against
+    assert report["after"] == [champion, epoch, digest]
+    assert report["exit"] == 3
+    assert f"epoch {epoch}" in report["refusal"]
+    assert champion in report["refusal"]
+    [(run_id, payload)] = report["superseded"]
+    assert run_id == "dying"
+    assert (payload["judged_epoch"], payload["found_epoch"], payload["champion"]) == (1, 3, champion)
+    assert report["released"] == ["founder", "other"]
+    assert report["verdict"] == "PASS"
