@@ -35,7 +35,7 @@ check: .venv/.test  ## lint, types, import contracts, definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit -q -c pyproject.toml -r retrain_pipeline
+	$(BIN)/bandit -q --severity-level medium -c pyproject.toml -r retrain_pipeline
 	$(BIN)/dg check yaml
 	$(BIN)/retrain check
 	$(BIN)/dg check defs

@@ -26,9 +26,41 @@ VALUES = st.recursive(
 @pytest.mark.fault("S3", "I44")
 @pytest.mark.parametrize(
     "name",
-    ["", "../x", "..", ".", "..\\x", "%2e%2e", "%252e", "/etc", "\\\\host\\share", "a/b", "a\\b", "a\0", "a\n", "\na"]
-    + ["-a", "_a", "a" * 64, "a" * 300, "con", "nul", "com1", "lpt9", "CON", "Bike", "a b", "a.b", "é", "é"]
-    + ["a\u202eb", "a\u200b", "²", "١", "ａ", "~", "$HOME", "a:b", "a\r", " a", "a ", None, 7, b"a"],
+    [
+        *(
+            "",
+            "../x",
+            "..",
+            ".",
+            "..\\x",
+            "%2e%2e",
+            "%252e",
+            "/etc",
+            "\\\\host\\share",
+            "a/b",
+            "a\\b",
+            "a\0",
+            "a\n",
+            "\na",
+        ),
+        *(
+            "-a",
+            "_a",
+            "a" * 64,
+            "a" * 300,
+            "con",
+            "nul",
+            "com1",
+            "lpt9",
+            "CON",
+            "Bike",
+            "a b",
+            "a.b",
+            "\u00e9",
+            "e\u0301",
+        ),
+        *("a\u202eb", "a\u200b", "\u00b2", "\u0661", "\uff41", "~", "$HOME", "a:b", "a\r", " a", "a ", None, 7, b"a"),
+    ],
 )
 def test_names_that_could_be_something_else_are_refused(name):
     with pytest.raises(NameRefused) as caught:
@@ -79,7 +111,7 @@ def test_a_number_keeps_its_value(number):
     assert float(json.loads(canonical_json(number))) == number
 
 
-@pytest.mark.parametrize("number", [1e20, -1e20, 2.0**53, 1e16, 123456789012345680000.0, 1.7976931348623157e308, 5e-324])
+@pytest.mark.parametrize("number", [1e20, -1e20, 2.0**53, 1e16, 1.2345678901234568e20, 1.8e307, 5e-324])
 def test_a_large_number_round_trips(number):
     text = canonical_json({"loss": number})
     assert parse_json(text) == {"loss": number}
@@ -95,8 +127,10 @@ def test_an_exact_integer_stays_an_integer(number):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), 2**53, -(2**53), 10**400, {"\ud800": 1}, "\ud800", ["\udfff"]]
-    + [{1: 2}, {None: 1}, {(1,): 1}, b"x", {1, 2}, object(), 1j, datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)],
+    [
+        *(float("nan"), float("inf"), -float("inf"), 2**53, -(2**53), 10**400, {"\ud800": 1}, "\ud800", ["\udfff"]),
+        *({1: 2}, {None: 1}, {(1,): 1}, b"x", {1, 2}, object(), 1j, datetime(2024, 1, 1, tzinfo=UTC), date(2024, 1, 1)),
+    ],
 )
 def test_what_json_cannot_hold_is_refused(value):
     for nested in (value, {"a": [value]}):
@@ -127,7 +161,7 @@ CALENDARS = st.one_of(
     st.builds(Calendar, st.sampled_from(["hour", "day", "week"]), st.dates(date(1990, 1, 1), date(2060, 1, 1))),
     st.builds(lambda day: Calendar("month", day.replace(day=1)), st.dates(date(1990, 1, 1), date(2060, 1, 1))),
 )
-MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2070, 1, 1), timezones=st.timezones())
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2070, 1, 1), timezones=st.timezones())  # noqa: DTZ001
 
 
 @given(CALENDARS, MOMENTS)

@@ -8,6 +8,7 @@ import dagster as dg
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster_shared.check import CheckError
+from dagster_shared.record import replace
 
 from retrain_pipeline.assets.model import fleet_definitions
 from retrain_pipeline.components.retrained_model import RetrainedModel, refused_definitions
@@ -83,7 +84,7 @@ def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tupl
         try:
             module = ".".join((package.name, *file.parent.relative_to(package).parts))
             tree = dg.ComponentTree.from_module(importlib.import_module(module), project_root=package)
-            parts.append(tree.build_defs())
+            parts.append(replace(tree.build_defs(), component_tree=None))  # Dagster merges at most one tree
             models += tree.get_all_components(of_type=RetrainedModel)
         except UNUSABLE as error:
             broken.append(file)

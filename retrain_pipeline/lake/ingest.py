@@ -150,11 +150,13 @@ def _resolve(frame: "pd.DataFrame", data: Data, quarantine: Quarantine, parts: t
 
 def _standing(frame: "pd.DataFrame", resolved: Resolved, data: Data) -> "pd.DataFrame":
     """Return the rows of `raw`; takes the frame over."""
+    import pandas as pd
+
     if not len(frame):
         return empty_raw(data)
-    if resolved.keep is not None:
-        frame = frame[resolved.keep]
     del frame[DELIVERY], frame[ROW]  # in place: a drop would copy a million rows
+    if resolved.keep is not None:
+        frame = pd.DataFrame({name: frame.pop(name)[resolved.keep] for name in list(frame.columns)}, copy=False)
     frame[KNOWN_TIME] = frame[EVENT_TIME]
     return frame
 

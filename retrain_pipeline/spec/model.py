@@ -190,7 +190,7 @@ class ModelSpec(Strict):
     owners: tuple[Owner, ...] = ()
     problem: Problem
     data: Data
-    features: Annotated[Features, BeforeValidator(_named_alone)] = Features()
+    features: Annotated[Features, BeforeValidator(_named_alone, json_schema_input_type=Dotted | Features)] = Features()
     training: Training
     trigger: Trigger = Trigger()
     gates: Gates = Gates()

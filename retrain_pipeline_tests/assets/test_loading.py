@@ -16,17 +16,17 @@ from retrain_pipeline_tests.assets.conftest import DEFS, write_model
 
 CHECKOUT = Path(__file__).parents[2]
 HEAVY = ("pandas", "numpy", "sklearn", "scipy", "evidently", "polars", "pandera", "deltalake", "skops", "pyarrow")
-LOAD = """
+LOAD = f"""
 import json, sys
 from retrain_pipeline.definitions import defs
 loaded = defs() if not hasattr(defs, "resolve_asset_graph") else defs
 repository = loaded.get_repository_def()
-print(json.dumps({
-    "heavy": [name for name in %r if name in sys.modules],
+print(json.dumps({{
+    "heavy": [name for name in {HEAVY!r} if name in sys.modules],
     "assets": sorted(key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()),
     "package": sys.modules["retrain_pipeline"].__file__,
-}))
-""" % (HEAVY,)
+}}))
+"""
 
 
 def load_in_fresh_interpreter(folder: Path, **environment: str) -> dict:

@@ -35,7 +35,7 @@ def test_drift_is_found_and_a_better_model_released(make_project):
     project = make_project()
     played = project.play(0, 14)
     why = [(p.period, p.why) for p in played if p.retrain_ok]
-    assert [reason for _, reason in why][0] == "first_model"
+    assert next(reason for _, reason in why) == "first_model"
     assert any(reason in ("performance", "drift") for _, reason in why[1:]), played
     released = project.stores.ledger.entries(model="toy", action="released")
     assert len(released) >= 2

@@ -77,7 +77,7 @@ def main(runs: int = 5) -> None:
         "load",
         "Loading the code location",
         [
-            f"Fresh interpreters in turn, {runs} pairs, medians. Loading is `definitions.py` to the resolved repository.",
+            f"Fresh interpreters in turn, {runs} pairs, medians. Loading: `definitions.py` to the resolved repository.",
             markdown_table(header, rows),
             f"Target: at 20 models at most {TARGET} × the bare import; seen {rows[1][3]}.",
         ],

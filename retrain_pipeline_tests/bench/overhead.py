@@ -236,10 +236,10 @@ def main() -> None:
         "overhead",
         "What the Dagster shell costs",
         [
-            f"{COLUMNS} float columns. A tick is raw, features, predictions, feedback and monitoring (with the Evidently "
-            f"report) of one period of so many rows; a retrain is training set, candidate, evaluation, release and card "
-            "over so many rows. Plain Python calls the same functions. Limit: 1.3 × plain + 1.5 s. Peak memory is that of "
-            "the whole process, history included; its limit at a million rows is 1,536 MB.",
+            f"{COLUMNS} float columns. A tick is raw, features, predictions, feedback and monitoring (with the "
+            "Evidently report) of one period of so many rows; a retrain is training set, candidate, evaluation, "
+            "release and card over so many rows. Plain Python calls the same functions. Limit: 1.3 × plain + 1.5 s. "
+            "Peak memory is that of the whole process, history included; its limit at a million rows is 1,536 MB.",
             markdown_table(header, rows),
         ],
     )

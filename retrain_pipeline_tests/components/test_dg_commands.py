@@ -30,7 +30,7 @@ def test_a_scaffolded_model_passes_the_checks_and_is_listed_at_once(copy_of_proj
 def test_the_component_is_listed_with_its_summary(copy_of_project):
     listed = copy_of_project(1).run("dg", "list", "components", "--package", "retrain_pipeline", "--json")
     assert listed.returncode == 0, listed.stderr
-    (component,) = json.loads(listed.stdout)
+    (component,) = json.loads(listed.stdout)["items"]
     assert component["key"] == COMPONENT
     assert "kept fresh" in component["summary"]
 

@@ -1,15 +1,18 @@
 """Deaths at every write of the model side. Run as a program: it forks, and what it forks must not have used delta-rs.
 
 A *door* is a moment of a write that a death can fall into: a temporary file that is empty, half written, not synced,
-not renamed, renamed; a ledger transaction that begins, wrote a row, is about to be committed, is committed. Product code
-is not touched: a child process wraps `os` as `retrain_pipeline.files` sees it, and SQLAlchemy's events.
+not renamed, renamed; a ledger transaction that begins, wrote a row, is about to be committed, is committed. Product
+code is not touched: a child process wraps `os` as `retrain_pipeline.files` sees it, and SQLAlchemy's events.
 
-One walk passes all doors. At each it forks a twin that copies what lies on the disk and is killed there (SIGKILL flushes
-and mends nothing, so that is what a death leaves); every such estate is inspected. Estates with the same ledger and the
-same artifacts, whatever temporary files there are, go on alike: of each such group the last door is died at for real,
-over stores of its own, and the retrain is run again.
+One walk passes all doors. At each it forks a twin that copies what lies on the disk and is killed there (SIGKILL
+flushes and mends nothing, so that is what a death leaves); every such estate is inspected. Estates with the same ledger
+and the same artifacts, whatever temporary files there are, go on alike: of each such group the last door is died at for
+real, over stores of its own, and the retrain is run again.
 """
 
+import contextlib
+import importlib
+import itertools
 import json
 import os
 import shutil
@@ -27,11 +30,6 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.default import DefaultDialect
 
-# All that a child needs is imported before the fork.
-import retrain_pipeline.gates.looking
-import retrain_pipeline.gates.material
-import retrain_pipeline.gates.plots
-import retrain_pipeline.records.render  # noqa: F401
 from retrain_pipeline import files
 from retrain_pipeline.canonical import parse_json
 from retrain_pipeline.gates.evidence import read_evidence
@@ -41,7 +39,6 @@ from retrain_pipeline.learning.frozen import record_training_set, recorded_train
 from retrain_pipeline.learning.manifest import TriggerRef
 from retrain_pipeline.learning.training_set import freeze_training_set
 from retrain_pipeline.learning.versions import load_version
-from retrain_pipeline.ledger.reading import read_entries  # noqa: F401
 from retrain_pipeline.monitoring.reference import store_reference
 from retrain_pipeline.records.card import write_card
 from retrain_pipeline.release.errors import ReleaseRefused
@@ -253,9 +250,9 @@ def fork(work: Callable[[], object]) -> int:
     try:
         work()
         code = 0
-    except BaseException:
-        traceback.print_exc()
     finally:
+        if code:
+            traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
 
@@ -323,15 +320,36 @@ class Case:
 
     def prepare(self) -> None:
         world = make_world(self.folder / "prepared")
-        if self.name == "second":
-            asked = Asked("founder", WEEK["first"], *TERMS["first"])
-            for work in STEPS.values():
-                work(world.stores, world.declaration, asked)
+        if self.name == "first":  # nothing may be in its ledger; another one makes the imports
+            copy_home(self.prepared, self.folder / "rehearsal")
+        home = self.prepared if self.name == "second" else self.folder / "rehearsal"
+        stores = open_stores(home, lake_url=str(self.prepared / "lake"))
+        asked = Asked("founder", WEEK["first"], *TERMS["first"])
+        for work in STEPS.values():
+            work(stores, world.declaration, asked)
+        stores.close()
         world.stores.close()
+        (self.folder / "modules.json").write_text(json.dumps(sorted(sys.modules)))
+
+    def warm(self) -> None:
+        """Import what the preparing child had imported, so that the children of this process need not."""
+        must(self.prepare)
+        for name in json.loads((self.folder / "modules.json").read_text()):
+            if name != "__main__":
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(name)
 
 
 def copy_home(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("lake"))
+    """Copy stores without their lake. Whole artifacts never change, so a second name for them is a copy."""
+
+    def copy(one: str, other: str) -> None:
+        if len(Path(one).name) == 64:
+            os.link(one, other)
+        else:
+            shutil.copyfile(one, other)
+
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("lake"), copy_function=copy)
 
 
 def artifact_names(home: Path) -> set[str]:
@@ -452,8 +470,6 @@ def inspect(case: Case, truth: dict[str, Any], share: int, shares: int) -> None:
             told[door["number"]] = estate(case, home, truth)
         except Exception as error:
             raise AssertionError(f"{case.name} {door}") from error
-        if temporaries(home):
-            told[door["number"]] += ""
         shutil.rmtree(home)
     (case.folder / f"told-{share}.json").write_text(json.dumps(told))
 
@@ -526,7 +542,7 @@ def converged(stores: Stores, truth: dict[str, Any], home: Path) -> None:
 def kill_everywhere(case: Case) -> None:
     """Walk, inspect all estates, die for real in each group; write a report."""
     seconds = [time.monotonic()]
-    must(case.prepare)
+    case.warm()
     must(lambda: walk(case))
     seconds.append(time.monotonic())
     truth = json.loads((case.folder / "truth.json").read_text())
@@ -538,7 +554,7 @@ def kill_everywhere(case: Case) -> None:
     # The last door of each group; a death in a step that is tried again is the last of the step.
     last = [
         door
-        for door, after in zip(doors, [*doors[1:], None])
+        for door, after in zip(doors, [*doors[1:], None], strict=True)
         if after is None or told[door.number] != told[after.number]
     ]
     ends = {door.step: door.number for door in last}
@@ -553,7 +569,7 @@ def kill_everywhere(case: Case) -> None:
         "doors": truth["doors"],
         "steps": truth["steps"],
         "deaths": [door.number for door in last],
-        "seconds": [round(b - a, 1) for a, b in zip(seconds, seconds[1:])],
+        "seconds": [round(b - a, 1) for a, b in itertools.pairwise(seconds)],
     }
     (case.folder / "report.json").write_text(json.dumps(report))
 
@@ -573,16 +589,23 @@ def retrain_or_refusal(case: Case, home: Path, asked: Asked, at: Callable[[Door]
         os._exit(EXIT_REFUSED)
 
 
-def stop_before_the_release(door: Door) -> None:
-    if (door.step, door.what) == ("release", "ledger: before begin"):
-        os.kill(os.getpid(), signal.SIGSTOP)
+class StopBeforeTheRelease:
+    """Stops this process once, where the transaction of the release is about to begin."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def __call__(self, door: Door) -> None:
+        if not self.stopped and (door.step, door.what) == ("release", "ledger: before begin"):
+            self.stopped = True
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def orphan(case: Case) -> None:
     """Stop a retrain before its release is committed, move the deployment on and back, let it go on; write a report."""
-    must(case.prepare)
+    case.warm()
     home = case.fresh("orphan")
-    pid = fork(lambda: retrain_or_refusal(case, home, case.asked, stop_before_the_release))
+    pid = fork(lambda: retrain_or_refusal(case, home, case.asked, StopBeforeTheRelease()))
     _, status = os.waitpid(pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status), status
     other = Asked("other", 7, *TERMS["second"])

@@ -48,7 +48,7 @@ def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_whe
 @pytest.mark.fault("P3", "P22")
 @pytest.mark.dagster_fact("K3")
 def test_an_orphan_that_wakes_up_before_its_commit_is_refused_though_the_same_champion_serves(tmp_path):
-    """Released and rolled back meanwhile: the champion is the one that the orphan was judged against; the epoch is not."""
+    """Released and rolled back meanwhile: the orphan was judged against this very champion, but at another epoch."""
     report = play("orphan", tmp_path, "second")
     (judged_against, champion), epoch, digest = report["before"]
     assert champion == judged_against

@@ -45,5 +45,7 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
     feedback = stores.lake.read(name, "feedback")
     with_loop = float(feedback["loss"].mean())
     without = error_without_the_loop(stores, spec, released[0].subject, feedback)
-    print(f"{name}: {len(released)} released of {len(started)} retrains; loss {with_loop:.4f} with, {without:.4f} without")
+    print(
+        f"{name}: {len(released)} released of {len(started)} retrains; loss {with_loop:.4f} with, {without:.4f} without"
+    )
     assert with_loop < without

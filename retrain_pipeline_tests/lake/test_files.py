@@ -48,7 +48,8 @@ def parquet_bytes(table: pa.Table) -> bytes:
 @pytest.mark.fault("I32")
 @pytest.mark.parametrize(
     "content",
-    ["\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD.replace("\n", "\r\n", 2), GOOD.rstrip(), GOOD + "\n\r\n", gzip.compress(GOOD.encode())],
+    ["\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD.replace("\n", "\r\n", 2),
+        GOOD.rstrip(), GOOD + "\n\r\n", gzip.compress(GOOD.encode())],
 )  # fmt: skip
 def test_a_bom_either_line_end_blank_last_lines_and_gzip_are_text(tmp_path: Path, content: bytes | str) -> None:
     table = read(tmp_path, content)
@@ -86,7 +87,8 @@ def test_a_damaged_csv_is_refused_with_the_line(tmp_path: Path, content: bytes |
 
 @pytest.mark.fault("I36")
 def test_only_declared_spellings_are_missing(tmp_path: Path) -> None:
-    content = 'id,at,x\n1,2024-01-01,NA\n2,2024-01-01,null\n3,2024-01-01,\n4,2024-01-01,None\n5,2024-01-01,""\n6,2024-01-01,-\n'
+    cells = ["NA", "null", "", "None", '""', "-"]
+    content = "id,at,x\n" + "".join(f"{number},2024-01-01,{cell}\n" for number, cell in enumerate(cells))
     assert read(tmp_path, content)["x"].to_pylist() == ["NA", "null", None, "None", None, "-"]
     dashed = CSV.model_copy(update={"missing": ("-", "null")})
     assert read(tmp_path, content, dashed)["x"].to_pylist() == ["NA", None, "", "None", "", None]
@@ -127,7 +129,14 @@ def test_every_cut_of_a_file_is_refused_and_never_half_read(tmp_path: Path) -> N
 @pytest.mark.fault("I37")
 def test_what_only_looks_like_parquet_is_refused(tmp_path: Path) -> None:
     good = parquet_bytes(pa.Table.from_pandas(rows(40)))
-    for bad in (b"PAR1", b"PAR1PAR1", b"XXXX" + good[4:], good[:-4] + b"XXXX", b"hello,world\n1,2\n", b"PAR1" + b"\xff" * 50 + b"PAR1"):
+    for bad in (
+        b"PAR1",
+        b"PAR1PAR1",
+        b"XXXX" + good[4:],
+        good[:-4] + b"XXXX",
+        b"hello,world\n1,2\n",
+        b"PAR1" + b"\xff" * 50 + b"PAR1",
+    ):
         assert refusal(tmp_path, bad, PARQUET).rule == "file_unreadable"
     flipped = bytearray(good)
     flipped[len(good) // 4] ^= 0xFF

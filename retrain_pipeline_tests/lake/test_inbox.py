@@ -110,7 +110,8 @@ def test_what_is_read_is_what_was_hashed(lake: Lake, root: Path, declare: Declar
 
 @pytest.mark.fault("I44")
 @pytest.mark.parametrize(
-    "name", ["a\nb.csv", "-rf.csv", "x" * 240 + ".csv", "CON", "con.csv", "lpt1.csv", "ümlaut.csv", "a;b.csv", "\x1b[2J.csv", "a.csv "]
+    "name", ["a\nb.csv", "-rf.csv", "x" * 240 + ".csv", "CON", "con.csv", "lpt1.csv",
+             "ümlaut.csv", "a;b.csv", "\x1b[2J.csv", "a.csv "]
 )  # fmt: skip
 def test_a_file_of_a_bad_name_is_refused_with_a_record_and_never_opened(
     lake: Lake, root: Path, declare: Declare, name: str
@@ -246,14 +247,15 @@ def test_only_the_row_groups_of_a_period_are_read(lake: Lake, root: Path, declar
 
 
 def test_two_processes_that_meet_the_same_files_record_them_once(lake: Lake, root: Path, declare: Declare) -> None:
-    for day in range(4):
+    for day in range(2):
         deliver(root / "inbox", f"{day}.csv", rows(4, day=day, first=10 * day))
     code = (
         "import sys; from pathlib import Path; from retrain_pipeline.lake.declared import Data;"
         "from retrain_pipeline.lake.ingest import ingest_period; from retrain_pipeline.lake.tables import Lake;"
-        "ingest_period(Lake(sys.argv[1]), Data.model_validate_json(sys.argv[2]), 'm', sys.argv[3], root=Path(sys.argv[4]))"
+        "data = Data.model_validate_json(sys.argv[2]);"
+        "ingest_period(Lake(sys.argv[1]), data, 'm', sys.argv[3], root=Path(sys.argv[4]))"
     )
-    periods = [f"2024-01-0{day + 1}" for day in range(4)]
+    periods = [f"2024-01-0{day + 1}" for day in range(2)]
     started = [
         subprocess.Popen(
             [sys.executable, "-c", code, lake.url, declare().model_dump_json(), period, str(root)],
@@ -261,13 +263,15 @@ def test_two_processes_that_meet_the_same_files_record_them_once(lake: Lake, roo
         )
         for period in periods
     ]  # fmt: skip
-    assert [process.communicate()[1] for process in started] == [""] * 4
-    assert [one.status for one in deliveries(lake, "m")] == ["taken"] * 4
-    assert sorted(one.sequence for one in deliveries(lake, "m")) == [0, 1, 2, 3]
+    assert [process.communicate()[1] for process in started] == [""] * 2
+    assert [one.status for one in deliveries(lake, "m")] == ["taken"] * 2
+    assert sorted(one.sequence for one in deliveries(lake, "m")) == [0, 1]
     assert {key: one.rows for key, one in lake.partitions("m", "raw").items()} == dict.fromkeys(periods, 4)
 
 
-def test_a_full_disk_is_not_the_fault_of_the_file(lake: Lake, root: Path, declare: Declare, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_the_fault_of_the_file(
+    lake: Lake, root: Path, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from retrain_pipeline.lake import files
 
     def full(*_: object) -> object:
@@ -288,5 +292,3 @@ def test_a_name_carries_a_period_of_the_calendar_only(declare: Declare) -> None:
     assert folders.period_in_name("rides-2023-03-05.csv", calendar) == ""
     assert folders.period_in_name("12024-03-051.csv", calendar) == ""
     assert folders.period_in_name("2024-13-45_2024-01-02.csv", calendar) == "2024-01-02"
-
-

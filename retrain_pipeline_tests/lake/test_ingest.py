@@ -94,8 +94,10 @@ def test_columns_in_another_order_are_the_same_content(ingest: Callable[..., Ing
 
 
 @pytest.mark.fault("I5")
-@pytest.mark.parametrize("text", ["1,234", " 5", "5 ", "1_000", "0x10", "12°", "True", "five", "--1", "1e99999"])
-def test_text_that_is_no_number_is_never_bent_into_one(lake: Lake, ingest: Callable[..., IngestReport], text: str) -> None:
+@pytest.mark.parametrize("text", ["1,234", " 5", "5 ", "1_000", "0x10", "12°", "True", "five", "--1", "."])
+def test_text_that_is_no_number_is_never_bent_into_one(
+    lake: Lake, ingest: Callable[..., IngestReport], text: str
+) -> None:
     report = ingest(rows(5).assign(temp=["1", "2", text, "4", "5"]), max_rejected_share=0.5)
     assert (report.rows, report.rejected) == (4, 1)
     kept = lake.read("m", "quarantine").iloc[0]
@@ -361,7 +363,10 @@ def test_keys_that_came_as_floats_are_whole_or_rejected(lake: Lake, ingest: Call
     report = ingest(rows(5).assign(id=floats), max_rejected_share=1, source=PARQUET)
     assert report.rejected == 4
     assert lake.read("m", "raw")["id"].tolist() == [3]
-    assert lake.read("m", "quarantine").sort_values("row_number")["rule"].tolist() == ["precision"] * 2 + ["dtype", "key_missing"]
+    assert lake.read("m", "quarantine").sort_values("row_number")["rule"].tolist() == ["precision"] * 2 + [
+        "dtype",
+        "key_missing",
+    ]
 
 
 @pytest.mark.fault("I19")
@@ -403,7 +408,8 @@ def test_every_declared_type_arrives_as_itself(lake: Lake, ingest: Callable[...,
     )  # fmt: skip
     nullable = {"nullable": True}
     columns = {
-        "n": {"dtype": "int", "range": (0, 9), **nullable}, "ok": {"dtype": "bool", **nullable}, "s": {"dtype": "string", **nullable},
+        "n": {"dtype": "int", "range": (0, 9), **nullable}, "ok": {"dtype": "bool", **nullable},
+        "s": {"dtype": "string", **nullable},
         "t": {"dtype": "timestamp", **nullable}, "code": {"dtype": "category", "values": ("1", "2")},
     }  # fmt: skip
     source = {"kind": kind, "path": "inbox", "settle_seconds": 0}
@@ -421,13 +427,18 @@ def test_every_declared_type_arrives_as_itself(lake: Lake, ingest: Callable[...,
 
 @pytest.mark.parametrize("text", ["yes", "2", "TRUE ", "t"])
 def test_text_that_is_no_bool_is_rejected(lake: Lake, ingest: Callable[..., IngestReport], text: str) -> None:
-    report = ingest(rows(4).assign(ok=["TRUE", "0", "false", text]), columns={"ok": {"dtype": "bool"}}, max_rejected_share=0.5)
+    report = ingest(
+        rows(4).assign(ok=["TRUE", "0", "false", text]), columns={"ok": {"dtype": "bool"}}, max_rejected_share=0.5
+    )
     assert (report.rows, report.rejected) == (3, 1)
 
 
 def test_numbers_that_are_not_whole_are_no_ints(lake: Lake, ingest: Callable[..., IngestReport]) -> None:
     report = ingest(
-        rows(4).assign(n=[1.0, 2.5, np.inf, 4.0]), columns={"n": {"dtype": "int"}}, source=PARQUET, max_rejected_share=0.5
+        rows(4).assign(n=[1.0, 2.5, np.inf, 4.0]),
+        columns={"n": {"dtype": "int"}},
+        source=PARQUET,
+        max_rejected_share=0.5,
     )
     assert report.rows == 2
     assert set(lake.read("m", "quarantine")["rule"]) <= {"dtype", "precision"}
@@ -478,13 +489,17 @@ def test_a_period_that_is_none_of_the_calendar_is_refused(lake: Lake, root: Path
 
 
 def test_a_binary_label_may_come_as_bools(lake: Lake, ingest: Callable[..., IngestReport]) -> None:
-    report = ingest(rows(4).assign(y=[True, False, True, False]), source=PARQUET, label={"column": "y", "task": "binary"})
+    report = ingest(
+        rows(4).assign(y=[True, False, True, False]), source=PARQUET, label={"column": "y", "task": "binary"}
+    )
     assert report.verdict is Verdict.PASS
     assert lake.read("m", "raw")["y"].tolist() == [1, 0, 1, 0]
 
 
 def test_a_label_of_another_spelling_is_rejected(lake: Lake, ingest: Callable[..., IngestReport]) -> None:
-    report = ingest(rows(4).assign(y=["1", "0", "yes", ""]), label={"column": "y", "task": "binary"}, max_rejected_share=0.5)
+    report = ingest(
+        rows(4).assign(y=["1", "0", "yes", ""]), label={"column": "y", "task": "binary"}, max_rejected_share=0.5
+    )
     assert report.rows == 3
     assert lake.read("m", "raw")["y"].tolist() == [1, 0, pd.NA]
     assert lake.read("m", "quarantine")["rule"].tolist() == ["label_value"]

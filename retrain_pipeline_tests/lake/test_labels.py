@@ -20,7 +20,12 @@ from retrain_pipeline_tests.lake.conftest import PERIOD, START, deliver, rows
 
 Declare = Callable[..., Data]
 DAYS = [f"2024-01-0{day}" for day in range(1, 7)]
-FEED = {"column": "y", "task": "binary", "source": {"kind": "csv", "path": "labels", "settle_seconds": 0}, "known_time": "known"}
+FEED = {
+    "column": "y",
+    "task": "binary",
+    "source": {"kind": "csv", "path": "labels", "settle_seconds": 0},
+    "known_time": "known",
+}
 
 
 def at(day: int, hour: float = 0) -> str:
@@ -166,7 +171,9 @@ class TestFeed:
         deliver(root / "labels", name, pd.DataFrame(labels, columns=["id", "known", "y"]), age)
 
     def test_labels_are_joined_to_their_rows(self, lake: Lake, root: Path, data: Data) -> None:
-        self.feed(root, "1.csv", [(0, at(0, 20), 1), (1, at(1, 5), 0), (10, at(1), 1), (10, at(1, 23), 0), (2, at(4), 1)])
+        self.feed(
+            root, "1.csv", [(0, at(0, 20), 1), (1, at(1, 5), 0), (10, at(1), 1), (10, at(1, 23), 0), (2, at(4), 1)]
+        )
         reports = [ingest_labels(lake, data, "m", period, root=root) for period in DAYS[:5]]
         labels = lake.read("m", "labels")
         assert labels[["id", "label", "_period"]].values.tolist() == [
@@ -206,7 +213,10 @@ class TestFeed:
         deliver(root / "labels", "1.csv", pd.DataFrame({"id": [0], "known": [at(0, 20)], "why": [1]}))
         report = ingest_labels(lake, data, "m", PERIOD, root=root)
         assert (report.verdict, report.write) == (Verdict.FAIL, None)
-        assert "nearest that is there is 'why'" in report.checks[0].words or "column 'y' is not in" in report.checks[0].words
+        assert (
+            "nearest that is there is 'why'" in report.checks[0].words
+            or "column 'y' is not in" in report.checks[0].words
+        )
 
     def test_a_feed_before_any_data_is_kept_aside(self, lake: Lake, root: Path, data: Data) -> None:
         self.feed(root, "1.csv", [(0, at(0, 20), 1)])
@@ -230,7 +240,9 @@ def test_every_label_in_the_lake_is_finite(
     root = tmp_path_factory.mktemp("labels")
     (root / "inbox").mkdir()
     lake, data = Lake(str(root / "lake")), declare(source={"kind": "parquet", "path": "inbox", "settle_seconds": 0})
-    deliver(root / "inbox", "a.parquet", rows(len(values)).assign(y=pd.Series(values, dtype=float), city="Bonn", temp=1.0))
+    deliver(
+        root / "inbox", "a.parquet", rows(len(values)).assign(y=pd.Series(values, dtype=float), city="Bonn", temp=1.0)
+    )
     ingest_period(lake, data, "m", PERIOD, root=root)
     report = ingest_labels(lake, data, "m", PERIOD, root=root)
     labels = lake.read("m", "labels")["label"]

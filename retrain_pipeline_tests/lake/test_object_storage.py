@@ -79,9 +79,7 @@ def test_versions_on_object_storage_are_written_replaced_and_read_again(lake: La
     assert lake.version("m", "features") is None
 
 
-def test_an_inbox_is_taken_into_object_storage(
-    lake: Lake, root: Path, declare: Callable[..., Data]
-) -> None:
+def test_an_inbox_is_taken_into_object_storage(lake: Lake, root: Path, declare: Callable[..., Data]) -> None:
     path = deliver(root / "inbox", "a.csv", rows(30).assign(temp=[999.0] + [1.0] * 29))
     data = declare()
     report = ingest_period(lake, data, "m", PERIOD, root=root)
@@ -95,5 +93,7 @@ def test_an_inbox_is_taken_into_object_storage(
     (one,) = deliveries(lake, "m")
     with lake.filesystem("m", "inbox").open_input_file(f"{one.digest}/original") as file:
         assert file.read() == whole
-    mild = declare(source={"kind": "csv", "path": "inbox", "settle_seconds": 0, "missing": ("", "999.0")}, max_rejected_share=1)
+    mild = declare(
+        source={"kind": "csv", "path": "inbox", "settle_seconds": 0, "missing": ("", "999.0")}, max_rejected_share=1
+    )
     assert ingest_period(lake, mild, "m", PERIOD, root=root).rows == 29  # read again from the kept bytes

@@ -37,14 +37,22 @@ SETS: dict[str, dict[str, Any]] = {
         "key": ["No"],
         "time": {"column": "time", "period": "week", "start": date(2010, 1, 1)},
         "label": {"column": "pm_data", "task": "regression"},
-        "columns": {"TEMP": {"dtype": "float", "unit": "celsius"}, "cbwd": {"dtype": "category"}, "DEWP": {"dtype": "int"}},
+        "columns": {
+            "TEMP": {"dtype": "float", "unit": "celsius"},
+            "cbwd": {"dtype": "category"},
+            "DEWP": {"dtype": "int"},
+        },
     },
     "metro_traffic": {
         "source": {"kind": "parquet", "path": "metro_traffic/metro_traffic.parquet"},
         "key": ["date_time", "weather_description"],
         "time": {"column": "date_time", "period": "week", "start": date(2012, 10, 2)},
         "label": {"column": "traffic_volume", "task": "regression"},
-        "columns": {"temp": {"dtype": "float"}, "holiday": {"dtype": "category"}, "weather_description": {"dtype": "category"}},
+        "columns": {
+            "temp": {"dtype": "float"},
+            "holiday": {"dtype": "category"},
+            "weather_description": {"dtype": "category"},
+        },
     },
 }
 # Rows and labels of the first three weeks, counted from the files with pandas alone.

@@ -90,9 +90,9 @@ def test_every_sql_type_arrives_as_itself(lake: Lake, root: Path, declare: Decla
     url = f"sqlite:///{root / 'data.db'}"
     engine = sa.create_engine(url)
     table = sa.Table(
-        "rides", sa.MetaData(), sa.Column("id", sa.Integer), sa.Column("at", sa.DateTime), sa.Column("n", sa.BigInteger),
-        sa.Column("x", sa.Numeric(10, 2)), sa.Column("ok", sa.Boolean), sa.Column("s", sa.Text), sa.Column("d", sa.Date),
-        sa.Column("y", sa.Float),
+        "rides", sa.MetaData(), sa.Column("id", sa.Integer), sa.Column("at", sa.DateTime),
+        sa.Column("n", sa.BigInteger), sa.Column("x", sa.Numeric(10, 2)), sa.Column("ok", sa.Boolean),
+        sa.Column("s", sa.Text), sa.Column("d", sa.Date), sa.Column("y", sa.Float),
     )  # fmt: skip
     table.metadata.create_all(engine)
     naive = START.replace(tzinfo=None)

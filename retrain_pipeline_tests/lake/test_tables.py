@@ -89,7 +89,7 @@ def test_an_empty_period_is_present_and_a_missing_one_is_not(lake: Lake) -> None
 
 def test_a_table_may_begin_with_an_empty_period(lake: Lake) -> None:
     lake.replace_partition("m", "labels", "2024-01-01", frame_of([]).astype({"x": float}))
-    assert lake.read("m", "labels", columns=["x"]).dtypes["x"] == float
+    assert lake.read("m", "labels", columns=["x"]).dtypes["x"] == np.float64
     assert lake.periods("m", "labels") == ["2024-01-01"]
 
 
@@ -117,7 +117,9 @@ def test_a_snapshot_whose_rows_changed_is_refused(lake: Lake) -> None:
 
 def test_types_do_not_depend_on_the_values_of_a_period(lake: Lake) -> None:
     times = frame_of([0.0, 1.0]).drop(columns="x")
-    lake.replace_partition("m", "raw", "2024-01-01", times.assign(n=[1, 2], x=[1.0, 2.0], s=["a", "b"], t=times["_event_time"]))
+    lake.replace_partition(
+        "m", "raw", "2024-01-01", times.assign(n=[1, 2], x=[1.0, 2.0], s=["a", "b"], t=times["_event_time"])
+    )
     nothing = times.assign(n=[np.nan, np.nan], x=[None, None], s=[None, None], t=[None, None])
     lake.replace_partition("m", "raw", "2024-01-02", nothing)
     lake.replace_partition("m", "raw", "2024-01-03", times.assign(n=[5.0, np.nan], x=[1, 2], s=["c", None], t=pd.NaT))
@@ -169,7 +171,9 @@ def test_rows_at_one_time_are_read_by_period_and_then_as_written(lake: Lake) -> 
         (pd.concat([frame_of([1.0]), frame_of([1.0])[["x"]]], axis=1), "names repeat"),
     ],
 )
-def test_a_frame_that_cannot_be_kept_is_refused_and_nothing_is_written(lake: Lake, frame: pd.DataFrame, words: str) -> None:
+def test_a_frame_that_cannot_be_kept_is_refused_and_nothing_is_written(
+    lake: Lake, frame: pd.DataFrame, words: str
+) -> None:
     with pytest.raises(ColumnRefused, match=words):
         lake.replace_partition("m", "raw", "2024-01-01", frame)
     assert lake.periods("m", "raw") == []
@@ -247,7 +251,9 @@ def test_updates_of_one_partition_do_not_lose_each_other(tmp_path: Path) -> None
     )
 )
 @settings(deadline=None, max_examples=12)
-def test_a_lake_is_a_map_from_period_to_rows(tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[str, list[int]]]) -> None:
+def test_a_lake_is_a_map_from_period_to_rows(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[str, list[int]]]
+) -> None:
     lake, model = Lake(str(tmp_path_factory.mktemp("lake"))), {}
     for period, values in writes:
         write = lake.replace_partition("m", "raw", period, frame_of(list(values)).astype({"x": "int64"}))

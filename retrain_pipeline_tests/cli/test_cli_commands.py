@@ -1,0 +1,166 @@
+"""`retrain status`, `history`, `explain`, `rollback`, `ledger verify`, `check` and `suggest-columns`."""
+
+import shutil
+import sqlite3
+
+import pytest
+
+from retrain_pipeline_tests.gates.world import versions, write_folder
+
+
+def refused(result, kind: str) -> str:
+    """Return the one paragraph of a refusal."""
+    assert result.exit_code == 1, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    assert result.stderr.startswith(f"{kind} "), result.stderr
+    assert "\n\n" not in result.stderr.strip()
+    return result.stderr
+
+
+def test_status_of_an_empty_home_says_how_to_start(retrain, tmp_path):
+    result = retrain("status", "--home", tmp_path / "new")
+    assert result.exit_code == 0
+    assert "knows no model yet" in result.stdout
+
+
+def test_status_shows_who_serves(retrain, world):
+    first = versions(world)[0]
+    result = retrain("status", "--home", world.home)
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stdout.splitlines() if "toy" in line]
+    assert first in line
+    assert "2024-02-12" in line
+    assert "mae" in line
+
+
+@pytest.mark.requirement("D36")
+def test_history_tells_judgements_releases_and_rollbacks_with_who(retrain, two_champions):
+    world, first, second = two_champions
+    assert retrain("rollback", "toy", "--because", "support says weights are off", "--home", world.home).exit_code == 0
+    result = retrain("history", "toy", "--home", world.home)
+    assert result.exit_code == 0
+    lines = [line for line in result.stdout.splitlines() if "rolled_back" in line]
+    assert len(lines) == 1
+    assert "support says weights are off" in lines[0]
+    assert "person:" in lines[0]
+    assert first in lines[0]
+    assert sum("released" in line and second in line for line in result.stdout.splitlines()) == 1
+
+
+def test_explain_says_why_judged_on_what_and_serving_whom(retrain, world):
+    first = versions(world)[0]
+    result = retrain("explain", "toy", first, "--home", world.home)
+    assert result.exit_code == 0, result.output
+    for word in ("why", "judged", "serves", "verdict  PASS", "evidence", first):
+        assert word in result.stdout, result.stdout
+
+
+def test_what_the_ledger_does_not_know_is_told_as_one_paragraph(retrain, world):
+    assert "nobody" in refused(retrain("history", "nobody", "--home", world.home), "UnknownVersion")
+    assert "v-none" in refused(retrain("explain", "toy", "v-none", "--home", world.home), "UnknownVersion")
+
+
+@pytest.mark.requirement("D35")
+def test_rollback_moves_once_and_says_when_nothing_changed(retrain, two_champions):
+    world, first, _ = two_champions
+    command = ("rollback", "toy", "--because", "support says weights are off", "--home", world.home)
+    moved = retrain(*command)
+    assert moved.exit_code == 0, moved.output
+    assert f"{first} now serves" in moved.stdout
+    epoch = world.stores.ledger.deployment("toy").epoch
+    again = retrain(*command, "--to", first)
+    assert again.exit_code == 0
+    assert f"{first} already serves; nothing was changed" in again.stdout
+    assert world.stores.ledger.deployment("toy").epoch == epoch
+    (entry,) = world.stores.ledger.entries(action="rolled_back")
+    assert entry.actor.startswith("person:")
+
+
+def test_rollback_without_a_reason_or_a_target_is_refused(retrain, two_champions):
+    world, _, _ = two_champions
+    before = world.stores.ledger.head()
+    assert retrain("rollback", "toy", "--home", world.home).exit_code == 2
+    assert "reason" in refused(retrain("rollback", "toy", "--because", " ", "--home", world.home), "RollbackRefused")
+    unknown = retrain("rollback", "toy", "--because", "no such version is there", "--to", "v9", "--home", world.home)
+    assert "v9" in refused(unknown, "RollbackRefused")
+    never = retrain("rollback", "bike", "--because", "it was never released", "--home", world.home)
+    assert "nothing was ever released" in refused(never, "RollbackRefused")
+    assert world.stores.ledger.head() == before
+
+
+@pytest.mark.requirement("D34")
+def test_verify_passes_on_a_whole_ledger_and_fails_on_a_tampered_one(retrain, world):
+    whole = retrain("ledger", "verify", "--home", world.home)
+    assert whole.exit_code == 0
+    assert whole.stdout.startswith("PASS: ")
+    world.stores.close()
+    with sqlite3.connect(world.home / "ledger.db") as connection:
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f'DROP TRIGGER "{trigger}"')
+        changed = connection.execute("UPDATE entries SET actor = 'somebody else' WHERE seq = 2").rowcount
+    connection.close()
+    assert changed == 1
+    tampered = retrain("ledger", "verify", "--home", world.home)
+    assert tampered.exit_code == 1
+    assert "FAIL: " in tampered.stdout
+    assert "2" in tampered.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", [("status",), ("history", "toy"), ("ledger", "verify")])
+def test_a_home_that_cannot_be_is_told_as_one_paragraph(retrain, tmp_path, command):
+    (tmp_path / "file").write_text("")
+    result = retrain(*command, "--home", tmp_path / "file" / "home")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "file" in result.stderr
+
+
+@pytest.mark.requirement("D4")
+def test_check_tells_every_mistake_of_every_file(retrain, tmp_path):
+    good = write_folder(tmp_path / "models" / "good").file
+    for name, old, new in (("one", "dtype: float", "dtype: flaot"), ("two", "margin: 0.05", "margin: -1")):
+        folder = write_folder(tmp_path / "models" / "deep" / name).folder
+        text = good.read_text().replace("name: toy", f"name: {name}").replace(old, new)
+        (folder / "defs.yaml").write_text(text.replace("period: week", "period: wek"))
+    result = retrain("check", tmp_path)
+    assert result.exit_code == 1
+    for word in ("flaot", "margin", "1 declaration(s) accepted, 2 refused"):
+        assert word in result.stdout
+    assert result.stdout.count("'wek'") == 2
+    alone = retrain("check", good.parent)
+    assert alone.exit_code == 0
+    assert "1 declaration(s) accepted, 0 refused" in alone.stdout
+    assert retrain("check", tmp_path / "models" / "deep" / "one").stdout.count("is refused") == 1
+
+
+def test_check_refuses_a_name_twice_wherever_the_folders_lie(retrain, tmp_path):
+    write_folder(tmp_path / "team_a" / "toy")
+    write_folder(tmp_path / "team_b" / "toy")
+    result = retrain("check", tmp_path)
+    assert result.exit_code == 1
+    assert "0 declaration(s) accepted, 2 refused" in result.stdout
+    assert "has it too" in result.stdout
+
+
+def test_check_of_nothing_is_no_success(retrain, tmp_path):
+    assert "no such folder" in refused(retrain("check", tmp_path / "modles"), "NotFound")
+
+
+def test_check_accepts_what_ships(retrain):
+    result = retrain("check")
+    assert result.exit_code == 0, result.stdout
+    assert "0 refused" in result.stdout
+
+
+def test_suggest_columns_prints_a_block_to_start_from(retrain, tmp_path):
+    (tmp_path / "rows.csv").write_text("id,size,shop\n" + "".join(f"i{n},{n}.5,north\n" for n in range(20)))
+    result = retrain("suggest-columns", tmp_path / "rows.csv")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("columns:")
+    assert "size: {dtype: float" in result.stdout
+    shutil.move(tmp_path / "rows.csv", tmp_path / "rows.txt")
+    for missing in (tmp_path / "rows.csv", tmp_path):
+        result = retrain("suggest-columns", missing)
+        assert result.exit_code == 1, result.output
+        assert isinstance(result.exception, SystemExit), result.exception
