@@ -196,7 +196,6 @@ def test_going_on_from_the_cursor_tells_only_what_is_new(small_ledger):
     assert [one.kind for one in listener.heard] == ["rejected", "superseded"]
 
 
-@pytest.mark.fault("P24")
 def test_a_crash_in_between_tells_again_and_enters_once(small_ledger):
     happened(small_ledger, "rejected", "superseded")
     dying = Listener(dies_at="superseded")

@@ -77,7 +77,6 @@ def test_one_schedule_a_cadence_covers_models_of_every_start_date(fleet):
     assert asked["monday"].tags["retrain/side"] == "data"
 
 
-@pytest.mark.requirement("D2")
 def test_what_was_missed_while_the_daemon_was_down_is_one_request(fleet):
     asked, _ = fleet.tick("week", 2024, 1, 25, 0, 15)
     assert span(asked["monday"]) == ("2024-01-01", "2024-01-15")

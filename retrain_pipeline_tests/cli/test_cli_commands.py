@@ -34,7 +34,6 @@ def test_status_shows_who_serves(retrain, world):
     assert "mae" in line
 
 
-@pytest.mark.requirement("D36")
 def test_history_tells_judgements_releases_and_rollbacks_with_who(retrain, two_champions):
     world, first, second = two_champions
     assert retrain("rollback", "toy", "--because", "support says weights are off", "--home", world.home).exit_code == 0
@@ -61,7 +60,6 @@ def test_what_the_ledger_does_not_know_is_told_as_one_paragraph(retrain, world):
     assert "v-none" in refused(retrain("explain", "toy", "v-none", "--home", world.home), "UnknownVersion")
 
 
-@pytest.mark.requirement("D35")
 def test_rollback_moves_once_and_says_when_nothing_changed(retrain, two_champions):
     world, first, _ = two_champions
     command = ("rollback", "toy", "--because", "support says weights are off", "--home", world.home)
@@ -89,7 +87,6 @@ def test_rollback_without_a_reason_or_a_target_is_refused(retrain, two_champions
     assert world.stores.ledger.head() == before
 
 
-@pytest.mark.requirement("D34")
 def test_verify_passes_on_a_whole_ledger_and_fails_on_a_tampered_one(retrain, world):
     whole = retrain("ledger", "verify", "--home", world.home)
     assert whole.exit_code == 0
@@ -98,7 +95,7 @@ def test_verify_passes_on_a_whole_ledger_and_fails_on_a_tampered_one(retrain, wo
     with sqlite3.connect(world.home / "ledger.db") as connection:
         for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f'DROP TRIGGER "{trigger}"')
-        changed = connection.execute("UPDATE entries SET actor = 'somebody else' WHERE seq = 2").rowcount
+        changed = connection.execute("UPDATE retrain_entry SET actor = 'somebody else' WHERE seq = 2").rowcount
     connection.close()
     assert changed == 1
     tampered = retrain("ledger", "verify", "--home", world.home)
@@ -157,7 +154,7 @@ def test_suggest_columns_prints_a_block_to_start_from(retrain, tmp_path):
     (tmp_path / "rows.csv").write_text("id,size,shop\n" + "".join(f"i{n},{n}.5,north\n" for n in range(20)))
     result = retrain("suggest-columns", tmp_path / "rows.csv")
     assert result.exit_code == 0
-    assert result.stdout.startswith("columns:")
+    assert "\ncolumns:\n" in result.stdout
     assert "size: {dtype: float" in result.stdout
     shutil.move(tmp_path / "rows.csv", tmp_path / "rows.txt")
     for missing in (tmp_path / "rows.csv", tmp_path):

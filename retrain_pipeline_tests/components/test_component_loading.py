@@ -49,7 +49,7 @@ WRONG = {
         lambda p: p.edit("model_006", ("components.RetrainedModel\n", "components.RetrainedModl\n")),
     ),
     "model_007": ("post_processing", lambda p: p.edit("model_007", more="post_processing: 7\n")),
-    "model_008": ("documents", lambda p: p.edit("model_008", more="---\ntype: a.RetrainedModel\n")),
+    "model_008": ("second document", lambda p: p.edit("model_008", more="---\ntype: a.RetrainedModel\n")),
     "model_009": ("defs.yaml", lambda p: p.file("model_009").write_text("")),
     "model_010": ("my_model", lambda p: p.edit("model_010", ("name: model_010", "name: my-model"))),
     "model_011": ("defs.yaml", lambda p: p.file("model_011").write_bytes(b"type: \xff\xfe RetrainedModel\n")),

@@ -26,6 +26,7 @@ def play(what: str, folder: Path, case: str) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.fault("P1", "P2", "P20")
 @pytest.mark.requirement("D39")
 @pytest.mark.parametrize("case", ["first", "second"])
@@ -45,6 +46,7 @@ def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_whe
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.fault("P3", "P22")
 @pytest.mark.dagster_fact("K3")
 def test_an_orphan_that_wakes_up_before_its_commit_is_refused_though_the_same_champion_serves(tmp_path):
