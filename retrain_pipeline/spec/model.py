@@ -21,6 +21,8 @@ FORMAT: Literal[1] = 1
 
 
 def _model_name(value: str) -> str:
+    if "-" in value:  # asset groups and sensors in Dagster take letters, digits and '_' only
+        raise ValueError(f"model name {value!r:.120} is refused: use '_' instead of '-'")
     try:
         return check_name(value, "model")
     except NameRefused as error:  # pydantic gathers ValueErrors, and lets others through at the first

@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -138,22 +139,31 @@ STEPS = {
 
 @dataclass(frozen=True)
 class Door:
-    """The `number`-th moment of a write."""
+    """The `number`-th moment of a write; for `what` in this step it is the `nth`.
+
+    Only step, what and nth are the same in another walk: digests of measured times differ, so one walk has to make a
+    folder for them where another has it already.
+    """
 
     number: int
     step: str
     what: str
+    nth: int
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.step, self.what, self.nth
 
 
 class Doors:
     """Counts the doors of this process and calls `at` at each."""
 
     def __init__(self, at: Callable[[Door], None]) -> None:
-        self.at, self.step, self.passed = at, "", 0
+        self.at, self.step, self.passed = at, "", Counter[tuple[str, str]]()
 
     def reach(self, what: str) -> None:
-        self.passed += 1
-        self.at(Door(self.passed, self.step, what))
+        self.passed[self.step, what] += 1
+        self.at(Door(self.passed.total(), self.step, what, self.passed[self.step, what]))
 
     def install(self) -> None:
         """Wrap the doors of this process for good: only for a child that ends soon."""
@@ -177,7 +187,7 @@ class Doors:
 
         @event.listens_for(Engine, "after_cursor_execute")
         def after(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if statement.startswith(("INSERT", "UPDATE")):
+            if statement.lstrip().startswith(("CREATE", "INSERT", "UPDATE")):
                 self.reach(f"ledger: after {' '.join(statement.split()[:3])}")
 
     def run(self, stores: Stores, declaration: Declaration, asked: Asked) -> None:
@@ -200,9 +210,11 @@ class _Os:
         return _Torn(self._doors, os.fdopen(descriptor, mode))
 
     def fsync(self, descriptor: int) -> None:
-        self._doors.reach("file or folder: before fsync")
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        kind = "file" if name.startswith(files.TEMPORARY_PREFIX) else "folder" if len(name) == 2 else "root"
+        self._doors.reach(f"{kind}: before fsync")
         os.fsync(descriptor)
-        self._doors.reach("file or folder: after fsync")
+        self._doors.reach(f"{kind}: after fsync")
 
     def replace(self, old: str, new: Path) -> None:
         self._doors.reach("file: before rename")
@@ -442,7 +454,8 @@ def walk(case: Case) -> None:
     (case.folder / "dead").mkdir()
     before = lake_files(case)
     stores, declaration = case.open(home), case.declaration()
-    epoch, old = current(stores.ledger, MODEL)
+    # The first look at a ledger that is not there makes its tables, and those writes are doors too.
+    epoch, old = current(stores.ledger, MODEL) if (home / "ledger.db").exists() else (0, None)
     Doors(twin).run(stores, declaration, case.asked)
     assert lake_files(case) == before, "the model side wrote to the lake: those writes need doors too"
     reached, new = current(stores.ledger, MODEL)
@@ -477,9 +490,9 @@ def inspect(case: Case, truth: dict[str, Any], share: int, shares: int) -> None:
 # --- dying for real, and doing it again ------------------------------------------------------------------------------
 
 
-def die_at(case: Case, home: Path, number: int) -> None:
+def die_at(case: Case, home: Path, chosen: Door) -> None:
     def at(door: Door) -> None:
-        if door.number == number:
+        if door.place == chosen.place:
             die()
 
     killed(fork(lambda: Doors(at).run(case.open(home), case.declaration(), case.asked)))
@@ -488,8 +501,7 @@ def die_at(case: Case, home: Path, number: int) -> None:
 def death(case: Case, truth: dict[str, Any], door: Door, told: str, same_run: bool) -> None:
     """Die at a door over fresh stores; inspect; run again, as the sensor does and, if asked, as a retried step."""
     home = case.fresh(f"door-{door.number:03d}")
-    die_at(case, home, door.number)
-    # The plots and the card hold measured times: a rerun may make another number of them, but not up to the death.
+    die_at(case, home, door)
     assert estate(case, home, truth) == told, door
     if same_run:
         twin = case.folder / f"door-{door.number:03d}-same"

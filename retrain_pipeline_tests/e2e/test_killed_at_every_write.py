@@ -39,7 +39,6 @@ def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_whe
     assert {step for step, kind in seen if kind == "ledger"} == set(report["steps"]) - {"model_card"}
     commits = [door for door in report["doors"] if door["what"] == "ledger: committed"]
     assert len(commits) >= 6  # started, frozen, registered, profiled, judged, released
-    assert {door["number"] for door in commits} & set(report["deaths"])
     torn = [door for door in report["doors"] if door["what"] == "file: half written"]
     assert len(torn) >= 15
     assert len(report["deaths"]) >= len(commits) + len(torn) - 2

@@ -71,7 +71,7 @@ def deliver(folder: Path, name: str, frame: pd.DataFrame, age: float = 60) -> Pa
     if name.endswith(".parquet"):
         frame.to_parquet(path, index=False)
     elif name.endswith(".gz"):
-        path.write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+        path.write_bytes(gzip.compress(frame.to_csv(index=False).encode(), mtime=0))
     else:
         frame.to_csv(path, index=False)
     return aged(path, age)
