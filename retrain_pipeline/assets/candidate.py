@@ -25,7 +25,7 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.learning.frozen import recorded_training_set
         from retrain_pipeline.learning.manifest import TriggerRef
         from retrain_pipeline.monitoring.reference import store_reference
-        from retrain_pipeline.triggers.retrain import retrain_of, subject_of
+        from retrain_pipeline.triggers.retrain import note_candidate, retrain_of, subject_of
 
         opened = stores.open()
         with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "candidate")):
@@ -42,6 +42,7 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
                 actor=run_actor(context),
             )
             store_reference(opened, spec, manifest.version)
+            note_candidate(opened.ledger, spec.name, manifest.version, context.run.run_id, run_actor(context))
         return dg.MaterializeResult(
             metadata=metadata(
                 {

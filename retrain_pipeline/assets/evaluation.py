@@ -52,7 +52,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
         actor = run_actor(context)
         with closing(opened.ledger, spec.name, context.run.run_id, key):
             retrain = retrain_of(opened.ledger, spec.name, context.run.run_id)
-            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run.run_id)
+            version = subject_of(opened.ledger, spec.name, "candidate_built", context.run.run_id)
             evidence, digest = judge(
                 opened, declaration, version, mode=retrain.mode, run_id=context.run.run_id, actor=actor
             )

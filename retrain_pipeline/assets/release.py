@@ -26,7 +26,7 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
         opened = stores.open()
         with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "release")):
-            version = subject_of(opened.ledger, spec.name, "candidate_registered", context.run.run_id)
+            version = subject_of(opened.ledger, spec.name, "candidate_built", context.run.run_id)
             evidence_digest = newest_evidence(opened, spec.name, version)
             outcome = release_version(
                 opened,

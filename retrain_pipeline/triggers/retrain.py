@@ -90,6 +90,20 @@ def retrain_of(ledger: "Ledger", model: str, run_id: str) -> Retrain:
     return _from_entry(newest[0])
 
 
+def note_candidate(ledger: "Ledger", model: str, version: str, run_id: str, actor: str) -> Entry:
+    """Record which version a run built. A repeated retrain gives a version that is registered already, by another run."""
+    return ledger.append(
+        NewEntry(
+            actor=actor,
+            action="candidate_built",
+            model=model,
+            subject=version,
+            run_id=run_id,
+            key=f"candidate_built:{run_id}:{version}",
+        )
+    )
+
+
 def subject_of(ledger: "Ledger", model: str, action: str, run_id: str) -> str:
     """Return the subject of a run's entry of this action (its training set, its candidate), or of the model's newest.
 
