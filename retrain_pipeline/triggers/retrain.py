@@ -91,7 +91,7 @@ def retrain_of(ledger: "Ledger", model: str, run_id: str) -> Retrain:
 
 
 def note_candidate(ledger: "Ledger", model: str, version: str, run_id: str, actor: str) -> Entry:
-    """Record which version a run built. A repeated retrain gives a version that is registered already, by another run."""
+    """Record which version a run built: a repeated retrain gives a version that another run registered already."""
     return ledger.append(
         NewEntry(
             actor=actor,

@@ -49,7 +49,7 @@ from retrain_pipeline.release.state import current
 from retrain_pipeline.spec.declaration import Declaration, read_declaration
 from retrain_pipeline.stores import Stores, open_stores
 from retrain_pipeline.triggers.request import retrain_requested
-from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, retrain_of, subject_of
+from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, note_candidate, retrain_of, subject_of
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import START, make_world
 
@@ -103,18 +103,19 @@ def candidate(stores: Stores, declaration: Declaration, asked: Asked) -> None:
         actor=ACTOR,
     )
     store_reference(stores, declaration.spec, manifest.version)
+    note_candidate(stores.ledger, MODEL, manifest.version, asked.run_id, ACTOR)
 
 
 def evaluation(stores: Stores, declaration: Declaration, asked: Asked) -> None:
     retrain = retrain_of(stores.ledger, MODEL, asked.run_id)
-    version = subject_of(stores.ledger, MODEL, "candidate_registered", asked.run_id)
+    version = subject_of(stores.ledger, MODEL, "candidate_built", asked.run_id)
     evidence, digest = judge(stores, declaration, version, mode=retrain.mode, run_id=asked.run_id, actor=ACTOR)
     if evidence.verdict is not Verdict.PASS:
         reject(stores, declaration, version, evidence_digest=digest, run_id=asked.run_id, actor=ACTOR)
 
 
 def releasing(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    version = subject_of(stores.ledger, MODEL, "candidate_registered", asked.run_id)
+    version = subject_of(stores.ledger, MODEL, "candidate_built", asked.run_id)
     evidence = newest_evidence(stores, MODEL, version)
     release(stores, declaration, version, evidence_digest=evidence, run_id=asked.run_id, actor=ACTOR)
 
