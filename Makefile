@@ -59,11 +59,12 @@ clean:  ## the environment, caches and the demo's state; nothing of yours
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH (or PYTHON=/path/to/it)"; exit 1; }
 	$(PYTHON) -m venv .venv
 
+# The files pin the whole closure, so pip need not resolve it (and its hash mode stumbles over extras).
 .venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
-	$(PIP) install --quiet --require-hashes -r requirements/run.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 .venv/.test: requirements/test.txt .venv/.run
-	$(PIP) install --quiet --require-hashes -r requirements/test.txt
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/test.txt
 	@touch $@
