@@ -22,7 +22,11 @@ class DeclaredAttributes(RootModel[dict[str, Any]]):
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the schema of the declaration, for `dg check yaml`, `dg list components` and editors."""
-        return ModelSpec.model_json_schema(*args, **kwargs)
+        schema = ModelSpec.model_json_schema(*args, **kwargs)
+        features = schema["properties"]["features"]
+        # `features: features.build` is short for a mapping with `build`
+        schema["properties"]["features"] = {"anyOf": [{"type": "string"}, features]}
+        return schema
 
 
 class ModelScaffolder(dg.Scaffolder):

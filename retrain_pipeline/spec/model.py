@@ -22,7 +22,8 @@ FORMAT: Literal[1] = 1
 
 def _model_name(value: str) -> str:
     if "-" in value:  # asset groups and sensors in Dagster take letters, digits and '_' only
-        raise ValueError(f"model name {value!r:.120} is refused: use '_' instead of '-'")
+        mended = value.replace("-", "_")
+        raise ValueError(f"model name {value!r:.80} is refused: use '_' instead of '-': {mended!r:.80}")
     try:
         return check_name(value, "model")
     except NameRefused as error:  # pydantic gathers ValueErrors, and lets others through at the first
@@ -192,7 +193,7 @@ class ModelSpec(Strict):
     owners: tuple[Owner, ...] = ()
     problem: Problem
     data: Data
-    features: Annotated[Features, BeforeValidator(_named_alone, json_schema_input_type=Dotted | Features)] = Features()
+    features: Annotated[Features, BeforeValidator(_named_alone)] = Features()
     training: Training
     trigger: Trigger = Trigger()
     gates: Gates = Gates()

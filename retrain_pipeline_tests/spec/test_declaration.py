@@ -292,7 +292,7 @@ def one(folder):
 
 
 @_ONE_FOLDER
-@given(name=st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True))
+@given(name=st.from_regex(r"[a-z0-9][a-z0-9_]{0,62}", fullmatch=True))
 def test_every_name_of_the_grammar_is_read_as_it_is(one, name):
     try:
         check_name(name, "model")
