@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 MODEL = "lending"
-WEEKS = 40
-HISTORY_WEEKS = 7
+HISTORY_WEEKS = 13
 """Weeks of history that are there when the model is first set up: one back-fill."""
+WORLD = LendingWorld(weeks=32, poison_week=30)
 MARK = ".made-by-retrain-demo"
 BECAUSE = "Demo: partner channel reports odd scores, go back while it is looked into"
 
@@ -212,13 +212,12 @@ def run_demo(console: Console, home: Path) -> None:
     for made in (home, folder):
         prepare(made)
     os.environ["DAGSTER_HOME"] = str((home / "dagster").resolve())
-    world = LendingWorld(weeks=WEEKS)
-    tell_world(console, world)
+    tell_world(console, WORLD)
     stores = StoresResource(home=str(home)).open()
     player = make_player(declaration, home)
-    play_world(console, player, stores, world, folder)
+    play_world(console, player, stores, WORLD, folder)
     before = time.monotonic()
     deployment = rollback(stores, MODEL, because=BECAUSE, actor="person:demo")
     took = (time.monotonic() - before) * 1000
     console.print(f"[yellow]rolled back[/yellow] to {deployment.champion} in {took:.0f} ms: {BECAUSE}")
-    tell_end(console, stores, home, compare(stores, declaration, world), time.monotonic() - started)
+    tell_end(console, stores, home, compare(stores, declaration, WORLD), time.monotonic() - started)

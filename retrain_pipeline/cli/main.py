@@ -1,5 +1,7 @@
 """The commands. Each opens the stores, calls one function of the rooms below, and shows what came."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,9 @@ from rich.console import Console
 from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
 from retrain_pipeline.errors import RetrainError
 
+# Frames of a few thousand rows: threads cost more than they give, and many small processes share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -20,7 +25,9 @@ app = typer.Typer(
 ledger_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
 app.add_typer(ledger_app, name="ledger")
 
-console = Console()
+PIPED_WIDTH = 200
+"""Columns of a table that goes into a file or a pipe: there is no screen, and a cell cut short would be lost."""
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH)
 Home = Annotated[
     Path | None, typer.Option(help="Where lake, artifacts and ledger live. Default: RETRAIN_HOME, else data/state.")
 ]

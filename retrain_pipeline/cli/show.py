@@ -49,7 +49,7 @@ def show_status(console: Console, stores: "Stores") -> None:
     monitored = stores.ledger.latest_by_model("monitored")
     table = Table(title="Models", title_justify="left")
     for column in ("model", "champion", "as of", "loss", "monitored", "monitoring", "last judgement", "last entry"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for one in found:
         newest = monitored.get(one.model)
         table.add_row(

@@ -1,6 +1,6 @@
 """The log of deliveries: the lake's table of every file that was met, so that nothing is taken twice or forgotten."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,17 +48,21 @@ def remember(lake: Lake, model: str, fresh: list[Delivery], now: datetime) -> li
     """
     import pandas as pd
 
+    log: list[Delivery] = []
+
     def add(present: "pd.DataFrame") -> "pd.DataFrame":
         known = deliveries(lake, model)
         seen = {record.identity for record in known}
         rows = [record for record in fresh if record.identity not in seen]
+        rows = [replace(record, sequence=len(known) + index) for index, record in enumerate(rows)]
+        log[:] = [*known, *rows]
         if not rows:
             return present
-        added = _typed(pd.DataFrame([_row(record, len(known) + index, now) for index, record in enumerate(rows)]))
+        added = _typed(pd.DataFrame([_row(record, now) for record in rows]))
         return pd.concat([present, added], ignore_index=True) if len(present) else added
 
     lake.update_partition(model, "deliveries", now.strftime("%Y-%m"), add)
-    return deliveries(lake, model)
+    return log
 
 
 def deliveries(lake: Lake, model: str) -> list[Delivery]:
@@ -79,8 +83,8 @@ def _moment(value: Any) -> datetime | None:
     return None if pd.isna(value) else value.to_pydatetime()
 
 
-def _row(record: Delivery, sequence: int, now: datetime) -> dict[str, Any]:
-    return {**vars(record), "sequence": sequence, EVENT_TIME: record.first or now, KNOWN_TIME: now}
+def _row(record: Delivery, now: datetime) -> dict[str, Any]:
+    return {**vars(record), EVENT_TIME: record.first or now, KNOWN_TIME: now}
 
 
 def _typed(frame: "pd.DataFrame") -> "pd.DataFrame":
