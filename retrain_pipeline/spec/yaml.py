@@ -18,6 +18,8 @@ from retrain_pipeline.spec.errors import Refusal, YamlRefused
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+FAST: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's parser where PyYAML was built with it, as its wheels are: a code location reads every model's file."""
 
 YamlPath = tuple[str | int, ...]
 
@@ -165,7 +167,14 @@ def read_yaml(text: str, name: str) -> Document:
     """
     if len(text) > MAX_BYTES:
         raise YamlRefused(name, [Refusal(1, 1, f"larger than {MAX_BYTES} bytes: a declaration is a page or two")])
-    reader = _Reader(name, yaml.parse(text, Loader=yaml.SafeLoader))
+    try:
+        return _document(text, name, FAST)
+    except (YamlRefused, yaml.YAMLError):
+        return _document(text, name, yaml.SafeLoader)  # libyaml finds the same mistakes, but says less of them
+
+
+def _document(text: str, name: str, loader: type[Any]) -> Document:
+    reader = _Reader(name, yaml.parse(text, Loader=loader))
     try:
         value = reader.document()
     except yaml.MarkedYAMLError as error:
@@ -214,7 +223,7 @@ class _Reader:
         if len(path) > MAX_DEPTH:
             self.stop(event, f"nested deeper than {MAX_DEPTH}")
         if isinstance(event, yaml.ScalarEvent):
-            quoted = event.style is not None
+            quoted = bool(event.style)
             self.values[path] = _place(event, event.value, quoted)
             return event.value if quoted else scalar_value(event.value)
         self.values[path] = _place(event)
@@ -235,7 +244,7 @@ class _Reader:
             if event.anchor is not None or event.tag is not None:
                 self.refuse(event, "a key has no tag and no anchor")
             key = event.value
-            if key == "<<" and event.style is None:
+            if key == "<<" and not event.style:
                 self.refuse(event, "merge key '<<': write the values out")
             if key in entries:
                 first = self.keys[(*path, key)]

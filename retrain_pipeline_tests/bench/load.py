@@ -44,10 +44,11 @@ def project_of(folder: Path, models: int) -> Path:
 
 def seconds_and_mb(code: str, folder: Path) -> tuple[float, float]:
     """Run code in a fresh interpreter; return its seconds and peak memory."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", TIMED.format(code=code)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=environment | {"PYTHONPATH": str(folder)},
         capture_output=True,
         text=True,
         check=True,
