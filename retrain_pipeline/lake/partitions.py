@@ -9,6 +9,7 @@ from retrain_pipeline.lake import frames
 from retrain_pipeline.lake.digests import frame_digest, logical_type
 from retrain_pipeline.lake.errors import TableMissing
 from retrain_pipeline.lake.frames import CONTENT, EVENT_TIME, KNOWN_TIME, PERIOD
+from retrain_pipeline.lake.memory import give_memory_back
 from retrain_pipeline.periods import as_utc
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def scan(
     chosen = list(columns) if columns is not None else names
     if not wanted:
         return frames.to_frame(chosen, list(schema.empty_table().select(chosen).columns))
+    cells = sum(present[period].rows for period in wanted) * len(chosen)
+    give_memory_back(cells)  # of what came before
     moment = None if known_by is None else pa.scalar(as_utc(known_by), pa.timestamp("us", tz="UTC"))
     table = _dataset(handle, wanted).to_table(
         columns=list(dict.fromkeys([*chosen, EVENT_TIME, PERIOD])),
@@ -124,7 +127,10 @@ def scan(
     order = frames.in_time_order(table, wanted)
     arrays = list(table.select(chosen).columns)
     del table  # to_frame gives the memory of each column back as it goes
-    return frames.to_frame(chosen, arrays, order)
+    frame = frames.to_frame(chosen, arrays, order)
+    del arrays
+    give_memory_back(cells)
+    return frame
 
 
 def _dataset(handle: "DeltaTable", periods: Sequence[str]) -> Any:

@@ -12,15 +12,15 @@ RESERVED = frozenset({"label", "prediction", "score"})
 """Column names that other tables use; so are the key columns, the label's name and everything with a leading '_'."""
 
 
-def checked_features(spec: ModelSpec, given: "pd.DataFrame", result: Any) -> "pd.DataFrame":
+def checked_features(spec: ModelSpec, index: "pd.Index[Any]", result: Any) -> "pd.DataFrame":
     """Return the features in one spelling: float64 for numbers and bools, text with None for missing for the rest.
 
     Parameters
     ----------
     spec
         The model, for names and for the error.
-    given
-        The frame that the function was given.
+    index
+        The index of the frame that the function was given.
     result
         What it returned: a frame with the same index, unique column names, and numeric, bool, string or category
         columns without infinities.
@@ -34,15 +34,16 @@ def checked_features(spec: ModelSpec, given: "pd.DataFrame", result: Any) -> "pd
 
     if not isinstance(result, pd.DataFrame):
         raise _broken(spec, None, f"the function returned {type(result).__name__}", "return a pandas DataFrame")
-    if len(result) != len(given) or not result.index.equals(given.index):
+    if len(result) != len(index) or not result.index.equals(index):
         raise _broken(
             spec,
             None,
-            f"{len(result)} rows for {len(given)}, or another index",
+            f"{len(result)} rows for {len(index)}, or another index",
             "keep one row per given row, with the index of the given frame: no merge or dropna at the end",
         )
     _check_names(spec, result)
-    return pd.DataFrame({name: _spelled(spec, name, result[name]) for name in result.columns}, index=given.index)
+    spelled = {name: _spelled(spec, name, result[name]) for name in result.columns}
+    return pd.DataFrame(spelled, index=index, copy=False)  # nobody else holds what the function returned
 
 
 def _check_names(spec: ModelSpec, result: "pd.DataFrame") -> None:
@@ -69,7 +70,7 @@ def _spelled(spec: ModelSpec, name: str, column: "pd.Series[Any]") -> "pd.Series
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
         # One type for numbers, bools too: a column that is int in a period without gaps and float in one with gaps
         # would be two columns to a table.
-        values = column.astype("float64")
+        values = column if dtype == "float64" else column.astype("float64")
         if types.is_integer_dtype(dtype) and values.abs().max() > 2**53:
             raise _broken(
                 spec, name, f"{column.abs().max()} is beyond 2**53", "an id is no number: cast it to a string"

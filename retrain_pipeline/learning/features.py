@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.lake.checks import Check
+from retrain_pipeline.lake.memory import give_memory_back
 from retrain_pipeline.lake.tables import Lake, PartitionWrite
 from retrain_pipeline.learning.contract import checked_features
 from retrain_pipeline.learning.errors import FeatureContractBroken
@@ -75,12 +76,10 @@ def build_features(
         When the function asks for a column it is not given, or its result breaks the contract.
     """
     ordered = _in_time_order(spec, raw)
-    inside = (ordered["_event_time"] >= period_start) & (ordered["_event_time"] < period_end)
+    inside = _inside(ordered, period_start, period_end)
     if not inside.any():
         return ordered.loc[inside, [*spec.data.key, *TIMES]]
-    features = _computed(code, spec, ordered)
-    head = ordered.loc[inside, [*spec.data.key, *TIMES]]
-    return head.join(features.loc[inside]).reset_index(drop=True)
+    return _of_period(spec, ordered, _computed(code, spec, ordered), inside)
 
 
 def sees_the_future(
@@ -93,19 +92,23 @@ def sees_the_future(
     on those after it. (Relative tolerance 1e-9: sums may be ordered anew.)
     """
     ordered = _in_time_order(spec, raw)
+    return _moving(code, spec, ordered, _computed(code, spec, ordered), _inside(ordered, period_start, period_end))
+
+
+def _moving(
+    code: FeatureCode, spec: ModelSpec, ordered: "pd.DataFrame", whole: "pd.DataFrame", of_period: "pd.Series[bool]"
+) -> list[str]:
     times = ordered["_event_time"]
-    inside = times[(times >= period_start) & (times < period_end)].unique()
+    inside = times[of_period].unique()
     if len(inside) < 2:
         return []
     cuts = {inside[len(inside) // 3], inside[2 * len(inside) // 3], inside[-1]}
     gaps = times[ordered[[name for name in spec.data.columns if name in ordered]].isna().any(axis=1)]
     behind = [moment for moment in inside if len(gaps) and moment > gaps[gaps < inside[-1]].max()]
-    whole = _computed(code, spec, ordered)
     guilty: set[str] = set()
     for cut in sorted((cuts | set(behind[:1])) - {inside[0]}):
-        before = times < cut
-        alone = _computed(code, spec, ordered.loc[before])
-        guilty |= differing_columns(whole.loc[before], alone)
+        rows = int((times < cut).sum())  # they are in order of time
+        guilty |= differing_columns(whole.iloc[:rows], _computed(code, spec, ordered.iloc[:rows]))
     return sorted(guilty)
 
 
@@ -115,37 +118,45 @@ def update_features(lake: Lake, code: FeatureCode, spec: ModelSpec, period: str)
     Checks: `output_contract`, `point_in_time` (I29) and `label_leak` (I28; INCONCLUSIVE while too few labels are
     known). When one is FAIL nothing is written, and the period keeps the features it had.
     """
+    present = lake.partitions(spec.name, "raw").get(period)
+    if present is None or not present.rows:
+        return _empty_period(lake, spec, period, missing=present is None)
     calendar = spec.data.time.calendar()
     start, end = calendar.bounds(period)
+    # First, while no frame of the period is held: of a million rows each copy is some hundred megabytes.
+    leak = label_leak_check(lake, spec, period, partial(build_features, code, spec))
     periods = calendar.keys_between(calendar.shift(start, -spec.features.history_periods), end)
-    raw = lake.read(spec.name, "raw", periods=periods)
-    if "_event_time" not in raw or not ((raw["_event_time"] >= start) & (raw["_event_time"] < end)).any():
-        return _empty_period(lake, spec, period, raw)
+    ordered = _in_time_order(spec, lake.read(spec.name, "raw", periods=periods))
+    give_memory_back(ordered.size)
     try:
-        frame = build_features(code, spec, raw, start, end)
-        names = feature_columns(spec, frame)
-        future = sees_the_future(code, spec, raw, start, end)
+        whole = _computed(code, spec, ordered)
+        inside = _inside(ordered, start, end)
+        future = _moving(code, spec, ordered, whole, inside)
     except FeatureContractBroken as error:
         check = Check("output_contract", Verdict.FAIL, str(error), {})
         return FeaturesReport(spec.name, period, 0, [], [check], None)
+    frame = _of_period(spec, ordered, whole, inside)
+    names = feature_columns(spec, frame)
+    del ordered, whole
     checks = [
         Check(
             "output_contract", Verdict.PASS, f"{len(names)} features for {len(frame)} rows", {"features": len(names)}
         ),
         _point_in_time(future, names),
-        label_leak_check(lake, spec, period, partial(build_features, code, spec)),
+        leak,
     ]
     failed = any(check.verdict is Verdict.FAIL for check in checks)
     write = None if failed else lake.replace_partition(spec.name, "features", period, frame)
     return FeaturesReport(spec.name, period, len(frame), names, checks, write)
 
 
-def _empty_period(lake: Lake, spec: ModelSpec, period: str, raw: "pd.DataFrame") -> FeaturesReport:
+def _empty_period(lake: Lake, spec: ModelSpec, period: str, *, missing: bool) -> FeaturesReport:
     import pandas as pd
 
-    if period not in lake.periods(spec.name, "raw"):
+    if missing:
         words = f"period {period} is not in raw: ingest it first"
         return FeaturesReport(spec.name, period, 0, [], [Check("output_contract", Verdict.FAIL, words, {})], None)
+    raw = lake.read(spec.name, "raw", periods=[period])
     frame = raw.iloc[:0].reindex(columns=[*spec.data.key, *TIMES])
     frame = frame.assign(**{name: pd.Series([], dtype="datetime64[us, UTC]") for name in TIMES})
     write = lake.replace_partition(spec.name, "features", period, frame)
@@ -163,24 +174,46 @@ def _point_in_time(future: list[str], names: list[str]) -> Check:
     return Check("point_in_time", Verdict.PASS, f"{len(names)} features do not move when later rows are taken away", {})
 
 
+def _inside(ordered: "pd.DataFrame", start: datetime, end: datetime) -> "pd.Series[bool]":
+    return (ordered["_event_time"] >= start) & (ordered["_event_time"] < end)
+
+
+def _of_period(
+    spec: ModelSpec, ordered: "pd.DataFrame", features: "pd.DataFrame", inside: "pd.Series[bool]"
+) -> "pd.DataFrame":
+    """Return keys, times and features of the rows of a period, which follow each other in time."""
+    import pandas as pd
+
+    first = int(inside.to_numpy().argmax())
+    rows = slice(first, first + int(inside.sum()))
+    head = {name: ordered[name].array[rows] for name in (*spec.data.key, *TIMES)}
+    return pd.DataFrame(head | {name: features[name].array[rows] for name in features}, copy=False)
+
+
 def _in_time_order(spec: ModelSpec, raw: "pd.DataFrame") -> "pd.DataFrame":
     # A stable order whatever order the lake or a test gives: the function's lags depend on it.
-    return raw.sort_values(["_event_time", *spec.data.key], kind="stable").reset_index(drop=True)
+    return raw.sort_values(["_event_time", *spec.data.key], kind="stable", ignore_index=True)
 
 
 def _computed(code: FeatureCode, spec: ModelSpec, ordered: "pd.DataFrame") -> "pd.DataFrame":
     """Return the checked features of all rows; the function sees declared columns, keys and the time, on a copy."""
-    names = list(dict.fromkeys([*spec.data.key, *spec.data.columns]))
-    given = ordered[[name for name in names if name in ordered and name != spec.data.label.column]].copy()
-    given[spec.data.time.column] = ordered["_event_time"]
+    import pandas as pd
+
+    names = dict.fromkeys([*spec.data.key, *spec.data.columns])
+    # column by column: pandas' own copy would put them together, over two more copies of all of them
+    copies = {name: ordered[name].copy() for name in names if name in ordered and name != spec.data.label.column}
+    given = pd.DataFrame(copies | {spec.data.time.column: ordered["_event_time"].copy()}, copy=False)
+    del copies
+    columns = sorted(given.columns)
     try:
-        result = code.build(given.copy())
+        result = code.build(given)
     except KeyError as error:
         raise FeatureContractBroken(
-            f"model {spec.name!r}, {spec.features.build}: it asks for {error}, and is given {sorted(given.columns)}; "
+            f"model {spec.name!r}, {spec.features.build}: it asks for {error}, and is given {columns}; "
             "declare the column under data.columns"
         ) from error
-    return checked_features(spec, given, result)
+    del given
+    return checked_features(spec, ordered.index, result)
 
 
 def differing_columns(whole: "pd.DataFrame", alone: "pd.DataFrame") -> set[str]:

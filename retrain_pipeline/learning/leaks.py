@@ -27,6 +27,8 @@ MIN_PER_CLASS = 10
 THRESHOLD = 0.995
 _MAX_ROWS = 2000
 _PERIODS = 8
+_MAX_RAW = 100_000
+"""Rows that features are made of anew, the newest up to the last labelled one: enough for `_MAX_ROWS` labels."""
 
 
 def knows_the_label(features: "pd.DataFrame", labels: "pd.Series[Any]", task: Task) -> list[tuple[str, float]]:
@@ -75,7 +77,8 @@ def label_leak_check(lake: Lake, spec: ModelSpec, period: str, rebuild: "Rebuild
     calendar = spec.data.time.calendar()
     start, end = calendar.bounds(period)
     since = calendar.key(max(calendar.shift(start, -_PERIODS), calendar.origin))
-    labels = lake.read(spec.name, "labels", periods=[one for one in lake.periods(spec.name, "labels") if one >= since])
+    periods = [one for one in lake.periods(spec.name, "labels") if one >= since]
+    labels = lake.read(spec.name, "labels", periods=periods)
     labels = labels if labels.empty else labels[labels["_event_time"] < end].tail(_MAX_ROWS)
     if labels.empty:
         return Check("label_leak", Verdict.INCONCLUSIVE, "no labels are known yet", {"rows": 0})
@@ -83,6 +86,11 @@ def label_leak_check(lake: Lake, spec: ModelSpec, period: str, rebuild: "Rebuild
     first = max(first, calendar.shift(last, 1 - _PERIODS))
     wanted = calendar.keys_between(calendar.shift(first, -spec.features.history_periods), calendar.shift(last, 1))
     raw = lake.read(spec.name, "raw", periods=wanted)
+    if not raw.empty:
+        stop = int(
+            raw["_event_time"].searchsorted(labels["_event_time"].max(), side="right")
+        )  # rows come in time order
+        raw = raw.iloc[max(0, stop - _MAX_RAW) : stop].copy()
     if raw.empty:
         return Check("label_leak", Verdict.INCONCLUSIVE, "raw has none of the labelled rows", {"rows": 0})
     try:
