@@ -54,14 +54,16 @@ def release(
     ------
     ReleaseRefused
         When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
-        verdict is not PASS; when policy or code are no longer those that judged; when somebody changed the deployment
-        since (then a `superseded` entry is written); when the version does not load; or when approval is required.
+        verdict is not PASS; when the run was closed as failed; when policy or code are no longer those that judged;
+        when somebody changed the deployment since (then a `superseded` entry is written); when the version does not
+        load; or when approval is required.
     """
     model = declaration.spec.name
     evidence = _checked_evidence(stores, model, version, evidence_digest)
     epoch, before = current(stores.ledger, model)
     if before is not None and (before.champion, before.evidence) == (version, evidence_digest):
         return ReleaseOutcome(False, before, epoch, f"{version} is champion by this evidence already")
+    _check_open(stores, model, version, run_id)
     _check_policy(declaration, evidence)
     if epoch != evidence.epoch:
         raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
@@ -102,6 +104,16 @@ def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -
     if evidence.verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
     return evidence
+
+
+def _check_open(stores: "Stores", model: str, version: str, run_id: str | None) -> None:
+    """Refuse a run that was closed as failed or dead: what asked for it may have been answered by another since."""
+    closed = run_id and stores.ledger.entries(model=model, action="retrain_failed", run_id=run_id, limit=1)
+    if closed:
+        raise ReleaseRefused(
+            f"{model} {version}: run {run_id} was closed as failed (entry {closed[0].seq}: "
+            f"{closed[0].payload.get('reason')}) and may not release; materialize {model}/release in a new run"
+        )
 
 
 def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:

@@ -202,6 +202,18 @@ def test_a_version_whose_bytes_are_gone_is_not_released(world):
 
 
 @pytest.mark.fault("P12", "P22")
+@pytest.mark.fault("P3")
+def test_a_run_that_was_closed_as_dead_releases_nothing_though_nobody_released_since(world):
+    _, second, _ = versions(world)
+    digest = world.judge(second)[1]
+    close_failed(world.stores, "toy", "orphan", "the run died without a verdict", actor="reconciler")
+    before = world.stores.ledger.deployment("toy")
+    with pytest.raises(ReleaseRefused, match="run orphan was closed as failed"):
+        world.release(second, digest, run_id="orphan")
+    assert world.stores.ledger.deployment("toy") == before
+    assert world.release(second, digest, run_id="another").released
+
+
 def test_a_release_judged_on_an_older_deployment_is_refused_and_recorded_as_superseded(world):
     _, second, third = versions(world)
     world.release(second, newest_evidence(world.stores, "toy", second))
