@@ -20,6 +20,14 @@ WHY_TAG = "retrain/why"
 DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring")
 MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
 
+ALIVE = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
 
 def asset_key(model: str, asset: str) -> dg.AssetKey:
     """Return ``<model>/<asset>``."""
@@ -126,3 +134,9 @@ def run_actor(context: dg.AssetExecutionContext) -> str:
         if tag in tags:
             return f"{kind}:{tags[tag]}"
     return "dagster"
+
+
+def is_in_flight(instance: dg.DagsterInstance, model: str, side: str) -> bool:
+    """Return whether a run of one side of a model, ``data`` or ``model``, is queued or running."""
+    tags = {MODEL_TAG: model, SIDE_TAG: side}
+    return instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=ALIVE)) > 0

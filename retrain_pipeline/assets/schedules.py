@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import DATA_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.assets.common import DATA_SIDE, MODEL_TAG, SIDE_TAG, asset_keys, is_in_flight
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.periods import Cadence, as_utc
 from retrain_pipeline.spec.declaration import Declaration
@@ -53,11 +53,14 @@ def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.S
     def data(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
         ledger = stores.open().ledger
         now = as_utc(context.scheduled_execution_time)
-        asked = False
+        asked, busy = False, []
         for declaration in declarations:
             spec = declaration.spec
             due = due_periods(ledger, spec, now)
             if due is None:
+                continue
+            if is_in_flight(context.instance, spec.name, "data"):  # a long back-fill, say: its end will tell
+                busy.append(spec.name)
                 continue
             asked = True
             first, last = due
@@ -69,6 +72,8 @@ def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.S
                 tags={MODEL_TAG: spec.name, SIDE_TAG: "data", **span},
             )
         if not asked:
-            yield dg.SkipReason(f"no complete {cadence} that is not yet monitored, in {len(declarations)} models")
+            looked = f"no complete {cadence} that is not yet monitored, in {len(declarations)} models"
+            running = f"; in flight: {', '.join(busy)}" if busy else ""
+            yield dg.SkipReason(looked + running)
 
     return data

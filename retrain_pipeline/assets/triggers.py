@@ -7,6 +7,7 @@ import dagster as dg
 
 from retrain_pipeline.alerts import note_failed_run, notifiers_from_environment, raise_alerts
 from retrain_pipeline.assets.common import (
+    ALIVE,
     ATTEMPT_TAG,
     MODEL_SIDE,
     MODEL_TAG,
@@ -15,6 +16,7 @@ from retrain_pipeline.assets.common import (
     WHY_TAG,
     asset_key,
     asset_keys,
+    is_in_flight,
 )
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -24,22 +26,9 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
     from retrain_pipeline.triggers.policy import TriggerDecision
 
-ALIVE = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 RETRAIN_SECONDS = 60
 ALERT_SECONDS = 30
 RUNS_A_TICK = 50
-
-
-def retrain_in_flight(instance: dg.DagsterInstance, model: str) -> bool:
-    """Return whether a run of the model side of a model is queued or running."""
-    tags = {MODEL_TAG: model, SIDE_TAG: "model"}
-    return instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=ALIVE)) > 0
 
 
 def is_alive(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -89,7 +78,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         from retrain_pipeline.triggers.state import read_state
 
         ledger = stores.open().ledger
-        in_flight = retrain_in_flight(context.instance, spec.name)
+        in_flight = is_in_flight(context.instance, spec.name, "model")
         if not in_flight:
             close_dead(
                 ledger,

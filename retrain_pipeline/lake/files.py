@@ -88,7 +88,7 @@ def _write(chunks: "Iterator[pa.Table]", time: TimeColumn, target: Path) -> tupl
     try:
         for chunk in chunks:
             if time.column not in chunk.column_names:
-                raise SourceRefused("time_missing", _no_time_column(time.column, chunk.column_names))
+                raise SourceRefused("time_missing", no_time_column(time.column, chunk.column_names))
             moments = reader.read(chunk[time.column])
             chunk = chunk.append_column(EVENT_TIME, moments)
             chunk = chunk.append_column(ROW, pa.array(range(count + 1, count + 1 + chunk.num_rows), pa.int64()))
@@ -106,8 +106,9 @@ def _write(chunks: "Iterator[pa.Table]", time: TimeColumn, target: Path) -> tupl
     return Rows(count, unreadable, first, last), in_order
 
 
-def _no_time_column(column: str, found: list[str]) -> str:
-    return f"time column {column!r} is not in the file; it has {', '.join(map(repr, found[:20]))}"
+def no_time_column(column: str, found: list[str]) -> str:
+    """Return what is said of a source without the declared time column."""
+    return f"time column {column!r} is not in the source; it has {', '.join(map(repr, found[:20]))}"
 
 
 def _sorted(moments: Any) -> bool:

@@ -7,7 +7,8 @@ from time import time as wall_clock
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.lake.declared import CsvSource, Data, DeltaSource, ParquetSource, SqlSource, TimeColumn
-from retrain_pipeline.lake.errors import SourceMissing
+from retrain_pipeline.lake.errors import SourceMissing, SourceRefused
+from retrain_pipeline.lake.files import no_time_column
 from retrain_pipeline.lake.inbox import Inbox
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def newest_event_time(lake: "Lake", data: Data, model: str, *, root: Path) -> da
     ------
     SourceMissing
         When what was declared is not there.
+    SourceRefused
+        When it does not have the declared time column.
     """
     source = data.source
     if isinstance(source, CsvSource | ParquetSource):
@@ -40,7 +43,10 @@ def _delta(source: DeltaSource, time: TimeColumn, root: Path) -> object:
         table = DeltaTable(place)
     except TableNotFoundError as error:
         raise SourceMissing(f"data source: there is no Delta table at {source.path}: correct the path") from error
-    column = table.to_pyarrow_dataset().to_table(columns=[time.column])[time.column]
+    dataset = table.to_pyarrow_dataset()
+    if time.column not in dataset.schema.names:
+        raise SourceRefused("time_missing", no_time_column(time.column, dataset.schema.names))
+    column = dataset.to_table(columns=[time.column])[time.column]
     return pc.max(column).as_py()
 
 
@@ -54,6 +60,8 @@ def _sql(source: SqlSource, time: TimeColumn) -> object:
     engine = sa.create_engine(url, hide_parameters=True)
     try:
         table = sa.Table(name, sa.MetaData(), schema=schema or None, autoload_with=engine)
+        if time.column not in table.c:
+            raise SourceRefused("time_missing", no_time_column(time.column, table.c.keys()))
         with engine.connect() as connection:
             return connection.execute(sa.select(sa.func.max(table.c[time.column]))).scalar()
     except sa.exc.NoSuchTableError as error:

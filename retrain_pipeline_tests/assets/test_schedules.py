@@ -30,6 +30,7 @@ class Fleet:
             )
             for name, (cadence, start) in MODELS.items()
         ]
+        self.instance = dg.DagsterInstance.local_temp(str(folder / "dagster"))
         self.resource = StoresResource(home=str(folder / "state"))
         self.ledger = self.resource.open().ledger
         self.repository = project_definitions(self.declarations, self.resource).get_repository_def()
@@ -39,7 +40,7 @@ class Fleet:
 
     def tick(self, cadence: str, *moment: int) -> tuple[dict[str, dg.RunRequest], str | None]:
         with dg.build_schedule_context(
-            instance=dg.DagsterInstance.ephemeral(),
+            instance=self.instance,
             repository_def=self.repository,
             scheduled_execution_time=datetime(*moment, tzinfo=UTC),
             resources={"stores": self.resource},
@@ -50,8 +51,10 @@ class Fleet:
 
 @pytest.fixture
 def fleet(tmp_path):
+    (tmp_path / "dagster").mkdir()
     made = Fleet(tmp_path)
     yield made
+    made.instance.dispose()
     made.ledger.close()
 
 
@@ -95,6 +98,17 @@ def test_a_skip_says_what_was_looked_at(fleet):
     asked, words = fleet.tick("hour", 2024, 2, 1, 0, 15)
     assert asked == {}
     assert "1 models" in words
+
+
+def test_a_model_whose_data_side_is_running_is_not_asked_for_again(fleet):
+    tags = {"retrain/model": "monday", "retrain/side": "data"}
+    fleet.instance.add_run(dg.DagsterRun("__ASSET_JOB", status=dg.DagsterRunStatus.STARTED, tags=tags))
+    asked, _ = fleet.tick("week", 2024, 1, 25, 0, 15)
+    assert set(asked) == {"thursday"}
+    fleet.monitored("thursday", "2024-01-25T00:00:00+00:00")
+    asked, words = fleet.tick("week", 2024, 1, 25, 0, 15)
+    assert asked == {}
+    assert words.endswith("; in flight: monday")
 
 
 @pytest.mark.dagster_fact("K6")

@@ -10,6 +10,7 @@ from deltalake import write_deltalake
 from retrain_pipeline.cli import places
 from retrain_pipeline.cli.play import newest_period, periods_to_play
 from retrain_pipeline.lake.declared import Data
+from retrain_pipeline.lake.errors import SourceRefused
 from retrain_pipeline.lake.span import newest_event_time
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.spec.declaration import read_declaration
@@ -79,6 +80,18 @@ def test_newest_event_time_of_a_database(lake, tmp_path, times, unit):
     engine.dispose()
     assert reaches(lake, data({"kind": "sql", "url": url, "table": "toys"}, unit=unit), tmp_path) == NEWEST
     assert reaches(lake, data({"kind": "sql", "url": url, "table": "empty"}, unit=unit), tmp_path) is None
+
+
+def test_a_source_without_the_declared_time_column_is_told_with_what_it_has(lake, tmp_path):
+    without = rows(TIMES).drop(columns="at")
+    write_deltalake(str(tmp_path / "table"), without)
+    url = f"sqlite:///{tmp_path / 'source.db'}"
+    engine = sa.create_engine(url)
+    without.to_sql("toys", engine, index=False)
+    engine.dispose()
+    for source in ({"kind": "delta", "path": "table"}, {"kind": "sql", "url": url, "table": "toys"}):
+        with pytest.raises(SourceRefused, match="time column 'at' is not in the source; it has 'id', 'a', 'y'"):
+            reaches(lake, data(source), tmp_path)
 
 
 @pytest.fixture

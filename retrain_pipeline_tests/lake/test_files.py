@@ -73,7 +73,7 @@ def test_a_bom_either_line_end_blank_last_lines_and_gzip_are_text(tmp_path: Path
         ("id,at\n1,a\rb\n", "line_ends", "lone carriage return"),
         ("id,at,id\n1,2024-01-01,2\n", "header", "'id'"),
         ("id,at,_event_time\n1,2024-01-01,2\n", "header", "'_event_time'"),
-        ("id,time\n1,2024-01-01\n", "time_missing", "'at' is not in the file; it has 'id', 'time'"),
+        ("id,time\n1,2024-01-01\n", "time_missing", "'at' is not in the source; it has 'id', 'time'"),
         ("id,at\n1,soon\n2,\n", "time_unreadable", "no row has a readable time"),
         ("", "zero_bytes", "no header"),
         ("\n\n", "zero_bytes", "no header"),

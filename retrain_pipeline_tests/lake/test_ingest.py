@@ -74,7 +74,7 @@ def test_a_dropped_column_fails(lake: Lake, ingest: Callable[..., IngestReport],
 def test_a_dropped_time_column_refuses_the_file(ingest: Callable[..., IngestReport]) -> None:
     report = ingest(rows(5).drop(columns="at"))
     assert report.write is None
-    assert "'at' is not in the file" in report.check("deliveries").words
+    assert "'at' is not in the source" in report.check("deliveries").words
 
 
 @pytest.mark.fault("I3")
