@@ -27,7 +27,7 @@ serve: .venv/.run  ## the same over your own state (RETRAIN_HOME, by default dat
 
 test: .venv/.test  ## every test, and the coverage that must hold
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
 	$(BIN)/python -m coverage report
 
 check: .venv/.test  ## lint, types, import contracts, definitions
@@ -44,7 +44,7 @@ bench: .venv/.test
 	$(BIN)/python -m retrain_pipeline_tests.bench
 
 coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --promises $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
 
 lock:  ## pin anew (needs uv); the files name no host
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

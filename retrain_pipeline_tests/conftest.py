@@ -20,6 +20,12 @@ from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.stores import Stores, open_stores
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: in a parallel run the file that starts last decides when all is done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, "e2e" not in item.path.parts))
+
+
 @dataclass(frozen=True)
 class Postgres:
     """A PostgreSQL server of our own: in a folder of its own, on a port of its own, for this machine only."""
