@@ -27,7 +27,7 @@ app.add_typer(ledger_app, name="ledger")
 
 PIPED_WIDTH = 200
 """Columns of a table that goes into a file or a pipe: there is no screen, and a cell cut short would be lost."""
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED_WIDTH)
+console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 Home = Annotated[
     Path | None, typer.Option(help="Where lake, artifacts and ledger live. Default: RETRAIN_HOME, else data/state.")
 ]

@@ -13,7 +13,6 @@ def retrain(monkeypatch):
     for name in ("RETRAIN_HOME", "RETRAIN_LAKE_URL", "RETRAIN_ARTIFACTS_URL", "RETRAIN_LEDGER_URL", "RETRAIN_ROOT"):
         monkeypatch.setenv(name, "")  # so that monkeypatch knows the value to restore
         monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "300")
 
     def run(*arguments: object) -> Result:
         return CliRunner().invoke(app, [str(argument) for argument in arguments])
