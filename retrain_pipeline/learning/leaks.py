@@ -27,8 +27,8 @@ MIN_PER_CLASS = 10
 THRESHOLD = 0.995
 _MAX_ROWS = 2000
 _PERIODS = 8
-_MAX_RAW = 100_000
-"""Rows that features are made of anew, the newest up to the last labelled one: enough for `_MAX_ROWS` labels."""
+_ROWS_BEFORE = 100_000
+"""Rows of raw before the first labelled one that features are made anew of, at most: a period may have millions."""
 
 
 def knows_the_label(features: "pd.DataFrame", labels: "pd.Series[Any]", task: Task) -> list[tuple[str, float]]:
@@ -87,10 +87,11 @@ def label_leak_check(lake: Lake, spec: ModelSpec, period: str, rebuild: "Rebuild
     wanted = calendar.keys_between(calendar.shift(first, -spec.features.history_periods), calendar.shift(last, 1))
     raw = lake.read(spec.name, "raw", periods=wanted)
     if not raw.empty:
-        stop = int(
-            raw["_event_time"].searchsorted(labels["_event_time"].max(), side="right")
-        )  # rows come in time order
-        raw = raw.iloc[max(0, stop - _MAX_RAW) : stop].copy()
+        # rows come in time order: every labelled one, and enough before them for what looks back
+        times = raw["_event_time"]
+        start = int(times.searchsorted(labels["_event_time"].min())) - _ROWS_BEFORE
+        stop = int(times.searchsorted(labels["_event_time"].max(), side="right"))
+        raw = raw.iloc[max(0, start) : stop].copy()
     if raw.empty:
         return Check("label_leak", Verdict.INCONCLUSIVE, "raw has none of the labelled rows", {"rows": 0})
     try:

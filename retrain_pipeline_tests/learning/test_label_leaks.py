@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from retrain_pipeline.learning import leaks
 from retrain_pipeline.learning.errors import LabelsRefused, TooFewToProbe
 from retrain_pipeline.learning.features import load_features, update_features
 from retrain_pipeline.learning.labels import encode_labels, join_labels
@@ -118,7 +119,10 @@ def test_without_the_rows_of_the_labels_nothing_is_said(world):
     assert report.write is not None
 
 
-def test_with_enough_labels_honest_features_pass(world):
+@pytest.mark.parametrize("rows_before", [leaks._ROWS_BEFORE, 0])
+def test_with_enough_labels_honest_features_pass(world, monkeypatch, rows_before):
+    # However few rows of raw are made anew, every labelled one is among them.
+    monkeypatch.setattr(leaks, "_ROWS_BEFORE", rows_before)
     there = world()
     days = [raw_day(number) for number in range(5)]
     for raw in days:
