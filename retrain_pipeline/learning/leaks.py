@@ -89,9 +89,9 @@ def label_leak_check(lake: Lake, spec: ModelSpec, period: str, rebuild: "Rebuild
     if not raw.empty:
         # rows come in time order: every labelled one, and enough before them for what looks back
         times = raw["_event_time"]
-        start = int(times.searchsorted(labels["_event_time"].min())) - _ROWS_BEFORE
+        lowest = int(times.searchsorted(labels["_event_time"].min())) - _ROWS_BEFORE
         stop = int(times.searchsorted(labels["_event_time"].max(), side="right"))
-        raw = raw.iloc[max(0, start) : stop].copy()
+        raw = raw.iloc[max(0, lowest) : stop].copy()
     if raw.empty:
         return Check("label_leak", Verdict.INCONCLUSIVE, "raw has none of the labelled rows", {"rows": 0})
     try:
