@@ -4,6 +4,8 @@ import logging
 import os
 import shutil
 import warnings
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,8 +63,16 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def newest_period(declaration: Declaration, stores: "Stores") -> str:
-    """Return the period of the newest row that the source has.
+@dataclass(frozen=True)
+class Reach:
+    """How far a source reaches: its newest period, and whether rows of it may still come."""
+
+    newest: str
+    filling: bool
+
+
+def reach(declaration: Declaration, stores: "Stores") -> Reach:
+    """Return the period of the newest row in the source. It may be filling while that row would not be fresh at its end.
 
     Raises
     ------
@@ -70,26 +80,42 @@ def newest_period(declaration: Declaration, stores: "Stores") -> str:
         When the source is empty.
     """
     from retrain_pipeline.assets.common import data_root
+    from retrain_pipeline.lake.checks import fresh_hours
     from retrain_pipeline.lake.span import newest_event_time
 
     data = declaration.spec.data
     newest = newest_event_time(stores.lake, data, declaration.spec.name, root=data_root())
     if newest is None:
         raise NotFound(f"{declaration.spec.name}: the source has no rows")
-    return data.time.calendar().key(newest)
+    calendar = data.time.calendar()
+    start, end = calendar.bounds(calendar.key(newest))
+    return Reach(calendar.key(newest), end - newest > timedelta(hours=fresh_hours(data, start, end)))
 
 
-def periods_to_play(declaration: Declaration, stores: "Stores", first: str | None, last: str | None) -> list[str]:
-    """Return the periods from `first` (or where the record ends) to `last` (or the newest in the source)."""
-    from datetime import datetime
+def first_to_play(declaration: Declaration, stores: "Stores") -> datetime:
+    """Return where the record of monitored periods ends, or the calendar's origin."""
+    monitored = stores.ledger.latest(declaration.spec.name, "monitored")
+    if monitored is None:
+        return declaration.spec.data.time.calendar().origin
+    return datetime.fromisoformat(monitored.payload["as_of"])
 
+
+def periods_to_play(
+    declaration: Declaration, stores: "Stores", first: str | None, last: str | None
+) -> tuple[list[str], str | None]:
+    """Return the periods from `first` (or where the record ends) to `last`, and the one that was left out.
+
+    Without `last` the source tells: its newest period is left out while rows of it may still come.
+    """
     calendar = declaration.spec.data.time.calendar()
-    if first:
-        start = calendar.bounds(first)[0]
-    else:
-        monitored = stores.ledger.latest(declaration.spec.name, "monitored")
-        start = datetime.fromisoformat(monitored.payload["as_of"]) if monitored else calendar.origin
-    return calendar.keys_between(start, calendar.bounds(last or newest_period(declaration, stores))[1])
+    start = calendar.bounds(first)[0] if first else first_to_play(declaration, stores)
+    if last:
+        return calendar.keys_between(start, calendar.bounds(last)[1]), None
+    reached = reach(declaration, stores)
+    begin, end = calendar.bounds(reached.newest)
+    if reached.filling and begin >= start:
+        return calendar.keys_between(start, begin), reached.newest
+    return calendar.keys_between(start, end), None
 
 
 def told(played: "Played") -> str | None:
@@ -108,7 +134,10 @@ def play_history(console: Console, declaration: Declaration, home: Path, first: 
     from retrain_pipeline.cli.show import show_status
 
     stores = StoresResource().open()
-    periods = periods_to_play(declaration, stores, first, last)
+    periods, left_out = periods_to_play(declaration, stores, first, last)
+    if left_out:
+        words = "its newest row is far from its end, so more may come; to play it all the same: --to"
+        console.print(f"{declaration.spec.name}: {left_out} is left out: {words} {left_out}")
     if not periods:
         why = "no period lies between these" if first else "every period of the source was played already"
         console.print(f"{declaration.spec.name}: {why}")

@@ -49,11 +49,16 @@ def volume_check(lake: Lake, data: Data, model: str, period: str, rows: int, rec
     return Check("volume", verdict, words, {**numbers, "median": float(usual), "share": share})
 
 
+def fresh_hours(data: Data, start: datetime, end: datetime) -> float:
+    """Return how many hours before a period's end its newest row may lie: as declared, else a tenth of the period."""
+    return data.freshness_hours or max((end - start) / timedelta(hours=10), 1.0)
+
+
 def freshness_check(data: Data, newest: datetime | None, start: datetime, end: datetime, now: datetime) -> Check:
     """Does the newest row lie close enough to the period's end, or to now while the period lasts?"""
     if newest is None:
         return Check("freshness", Verdict.INCONCLUSIVE, "no row to judge")
-    hours = data.freshness_hours or max((end - start) / timedelta(hours=10), 1.0)
+    hours = fresh_hours(data, start, end)
     age = (min(end, now) - newest) / timedelta(hours=1)
     words = f"the newest row is {age:.1f} h before the period's end; at most {hours:g} h is fresh"
     verdict = Verdict.PASS if age <= hours else Verdict.FAIL

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from deltalake import write_deltalake
 
 from retrain_pipeline.cli import places
-from retrain_pipeline.cli.play import newest_period, periods_to_play
+from retrain_pipeline.cli.play import Reach, periods_to_play, reach
 from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.lake.errors import SourceRefused
 from retrain_pipeline.lake.span import newest_event_time
@@ -111,14 +111,32 @@ def test_periods_to_play_go_from_where_the_record_ends_to_the_newest_row(toy, tm
     monkeypatch.setenv("RETRAIN_ROOT", str(root))
     stores = open_stores(tmp_path / "state")
     weeks = ["2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22", "2024-01-29", "2024-02-05"]
-    assert newest_period(declaration, stores) == weeks[-1]
-    assert periods_to_play(declaration, stores, None, None) == weeks
-    assert periods_to_play(declaration, stores, weeks[2], weeks[3]) == weeks[2:4]
-    assert periods_to_play(declaration, stores, weeks[3], weeks[2]) == []
+    assert reach(declaration, stores) == Reach(weeks[-1], filling=False)
+    assert periods_to_play(declaration, stores, None, None) == (weeks, None)
+    assert periods_to_play(declaration, stores, weeks[2], weeks[3]) == (weeks[2:4], None)
+    assert periods_to_play(declaration, stores, weeks[3], weeks[2]) == ([], None)
     stores.ledger.append(NewEntry("test", "monitored", "toy", payload={"as_of": "2024-01-15T00:00:00+00:00"}))
-    assert periods_to_play(declaration, stores, None, None) == weeks[2:]
-    assert periods_to_play(declaration, stores, None, weeks[2]) == weeks[2:3]
-    assert periods_to_play(declaration, stores, None, weeks[0]) == []
+    assert periods_to_play(declaration, stores, None, None) == (weeks[2:], None)
+    assert periods_to_play(declaration, stores, None, weeks[2]) == (weeks[2:3], None)
+    assert periods_to_play(declaration, stores, None, weeks[0]) == ([], None)
+    stores.close()
+
+
+def test_a_period_that_may_still_be_filling_is_left_out_until_it_is_named(retrain, toy, tmp_path, monkeypatch):
+    declaration, root = toy
+    monkeypatch.setenv("RETRAIN_ROOT", str(root))
+    rows = toy_rows(weeks=3, rows_a_week=60)
+    rows.head(2 * 60 + 20).to_csv(root / "toy.csv", index=False)  # the third week ends on its third day
+    stores = open_stores(tmp_path / "state")
+    assert periods_to_play(declaration, stores, None, None) == (["2024-01-01", "2024-01-08"], "2024-01-15")
+    assert periods_to_play(declaration, stores, None, "2024-01-15")[0][-1] == "2024-01-15"
+    stores.ledger.append(NewEntry("test", "monitored", "toy", payload={"as_of": "2024-01-15T00:00:00+00:00"}))
+    again = retrain("play", "toy", "--home", tmp_path / "state")
+    assert again.exit_code == 0
+    assert "2024-01-15 is left out" in again.stdout
+    assert "--to 2024-01-15" in again.stdout
+    stores.ledger.append(NewEntry("test", "monitored", "toy", payload={"as_of": "2024-01-22T00:00:00+00:00"}))
+    assert periods_to_play(declaration, stores, None, None) == ([], None)
     stores.close()
 
 
