@@ -72,7 +72,7 @@ class Reach:
 
 
 def reach(declaration: Declaration, stores: "Stores") -> Reach:
-    """Return the period of the newest row in the source. It may be filling while that row would not be fresh at its end.
+    """Return the period of the newest row in the source. It may be filling while that row is not fresh at its end.
 
     Raises
     ------
