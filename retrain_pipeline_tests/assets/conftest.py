@@ -1,6 +1,8 @@
 """A small model in a folder of its own, and a player over real stores and a real Dagster instance on disk."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,31 +121,67 @@ def write_model(folder: Path, defs: str = DEFS, features: str = FEATURES) -> Pat
     return folder
 
 
+def open_project(folder: Path, instance: dg.DagsterInstance) -> Project:
+    """Return the project that lies in a folder: its model, its state, and Dagster's."""
+    declaration = read_declaration(folder / "models" / "toy")
+    resource = StoresResource(home=str(folder / "state"))
+    definitions = project_definitions([declaration], resource)
+    return Project(
+        declaration, definitions, instance, resource.open(), Player(definitions, instance, declaration), folder
+    )
+
+
+@contextmanager
+def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """Point the environment at a folder and yield the Dagster instance in it."""
+    quiet_dagster()
+    home = folder / "dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copyfile(CHECKOUT / "dagster.yaml", home / "dagster.yaml")
+    monkeypatch.setenv("RETRAIN_ROOT", str(folder / "data"))
+    monkeypatch.setenv("RETRAIN_HOME", str(folder / "state"))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def write_project(folder: Path, rows: pd.DataFrame | None = None, defs: str = DEFS, features: str = FEATURES) -> None:
+    """Write the toy's rows and files."""
+    (folder / "data").mkdir(exist_ok=True)
+    (toy_rows() if rows is None else rows).to_csv(folder / "data" / "toy.csv", index=False)
+    write_model(folder / "models" / "toy", defs, features)
+
+
 @pytest.fixture
 def make_project(tmp_path, monkeypatch):
     """Return a function that writes the toy's rows and files, and gives the project over them."""
-    quiet_dagster()
-    opened = []
+    with opened(tmp_path, monkeypatch) as instance:
 
-    def make(rows: pd.DataFrame | None = None, defs: str = DEFS, features: str = FEATURES) -> Project:
-        root = tmp_path / "data"
-        root.mkdir(exist_ok=True)
-        (toy_rows() if rows is None else rows).to_csv(root / "toy.csv", index=False)
-        monkeypatch.setenv("RETRAIN_ROOT", str(root))
-        monkeypatch.setenv("RETRAIN_HOME", str(tmp_path / "state"))
-        home = tmp_path / "dagster"
-        home.mkdir(exist_ok=True)
-        shutil.copyfile(CHECKOUT / "dagster.yaml", home / "dagster.yaml")
-        monkeypatch.setenv("DAGSTER_HOME", str(home))
-        instance = dg.DagsterInstance.get()
-        opened.append(instance)
-        declaration = read_declaration(write_model(tmp_path / "models" / "toy", defs, features))
-        resource = StoresResource(home=str(tmp_path / "state"))
-        definitions = project_definitions([declaration], resource)
-        return Project(
-            declaration, definitions, instance, resource.open(), Player(definitions, instance, declaration), tmp_path
-        )
+        def make(rows: pd.DataFrame | None = None, defs: str = DEFS, features: str = FEATURES) -> Project:
+            write_project(tmp_path, rows, defs, features)
+            return open_project(tmp_path, instance)
 
-    yield make
-    for instance in opened:
-        instance.dispose()
+        yield make
+
+
+@pytest.fixture(scope="session")
+def played_folder(tmp_path_factory) -> Path:
+    """A folder in which the toy's first model was released in its fifth week, by the sensor's asking."""
+    folder = tmp_path_factory.mktemp("played")
+    with pytest.MonkeyPatch.context() as monkeypatch, opened(folder, monkeypatch) as instance:
+        write_project(folder)
+        project = open_project(folder, instance)
+        played = project.play(0, 6)
+        assert [p.retrain_ok for p in played if p.retrain_run] == [True], played
+        project.stores.close()
+    return folder
+
+
+@pytest.fixture
+def released(played_folder, tmp_path, monkeypatch) -> Iterator[Project]:
+    """A copy of that folder, to go on from."""
+    shutil.copytree(played_folder, tmp_path, dirs_exist_ok=True)
+    with opened(tmp_path, monkeypatch) as instance:
+        project = open_project(tmp_path, instance)
+        yield project
+        project.stores.close()

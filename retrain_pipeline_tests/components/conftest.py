@@ -19,11 +19,12 @@ import dagster as dg
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.definitions import defs
 repository = defs().get_repository_def()
+instance = dg.DagsterInstance.local_temp()  # a schedule's context asks for one that another process could open
 nodes = {node.key.to_user_string(): node for node in repository.asset_graph.asset_nodes}
 asked = []
 for schedule in repository.schedule_defs:
     with dg.build_schedule_context(
-        instance=dg.DagsterInstance.ephemeral(),
+        instance=instance,
         repository_def=repository,
         scheduled_execution_time=datetime(2025, 3, 5, 0, 15, tzinfo=UTC),
         resources={"stores": StoresResource(home=sys.argv[1])},
