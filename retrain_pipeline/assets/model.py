@@ -14,6 +14,7 @@ from retrain_pipeline.assets.monitoring import monitoring_asset
 from retrain_pipeline.assets.predictions import predictions_asset
 from retrain_pipeline.assets.raw import raw_asset
 from retrain_pipeline.assets.release import release_asset
+from retrain_pipeline.assets.replay import replay_asset
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.assets.schedules import data_schedule
 from retrain_pipeline.assets.training_set import training_set_asset
@@ -32,6 +33,7 @@ BUILDERS = (
     evaluation_asset,
     release_asset,
     model_card_asset,
+    replay_asset,
 )
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
 from retrain_pipeline.errors import RetrainError
+from retrain_pipeline.lake.declared import Task
 
 # Frames of a few thousand rows: threads cost more than they give, and many small processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -128,6 +129,62 @@ def play(
 
     with refusals_told():
         play_history(console, declaration_named(model), use_home(home), first, last)
+
+
+Policies = Annotated[
+    list[str] | None,
+    typer.Option("--policy", help="adaptive, never, detector, periodic:N, error_threshold:X, cumulative_excess:X."),
+]
+Costs = Annotated[
+    list[float] | None, typer.Option("--cost", help="What a retrain costs, in the unit of the loss. Default: declared.")
+]
+
+
+@app.command()
+def replay(model: Model, policy: Policies = None, cost: Costs = None, home: Home = None) -> None:
+    """Ask what trigger policies would have done over a model's record, labels arriving when they did."""
+    from retrain_pipeline.cli.replay import replay_record
+
+    with refusals_told():
+        replay_record(console, model, policy or (), cost or (), home)
+
+
+@app.command(name="replay-table")
+def replay_of_table(
+    file: Annotated[Path, typer.Argument(help="A CSV or parquet file.")],
+    time: Annotated[str, typer.Option(help="Column by which rows are ordered.")],
+    label: Annotated[str, typer.Option(help="Column to predict.")],
+    task: Annotated[Task, typer.Option(help="What the label is.")],
+    rows_per_batch: Annotated[int, typer.Option(min=1, help="Rows served between two looks.")],
+    drop: Annotated[list[str] | None, typer.Option(help="Column that is no feature.")] = None,
+    delay: Annotated[int, typer.Option(min=0, help="Batches by which labels come late.")] = 0,
+    window: Annotated[
+        int | None, typer.Option(min=2, help="Batches a model learns from. Default: all history.")
+    ] = None,
+    warm_up: Annotated[int, typer.Option(min=2, help="Batches that the first model knows.")] = 8,
+    policy: Policies = None,
+    cost: Costs = None,
+    home: Home = None,
+) -> None:
+    """Ask the same of any table with a time and a label, with gradient-boosted trees."""
+    from retrain_pipeline.cli.replay import replay_table
+
+    with refusals_told():
+        replay_table(
+            console,
+            file,
+            time=time,
+            label=label,
+            task=task,
+            rows_per_batch=rows_per_batch,
+            drop=drop or (),
+            delay=delay,
+            window=window,
+            warm_up=warm_up,
+            policies=policy or (),
+            costs=cost or (),
+            home=home,
+        )
 
 
 @app.command()

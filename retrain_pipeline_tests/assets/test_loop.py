@@ -227,3 +227,13 @@ def test_features_that_know_the_future_stop_the_period(make_project):
 
 def test_alert_sensor_names_only_its_models():
     assert alerts_sensor(["a"]).name == "alerts"
+
+
+@pytest.mark.requirement("D51")
+def test_the_record_is_replayed_on_demand_with_a_table_and_a_picture(released):
+    run = released.materialize("replay", run_config={"ops": {"toy__replay": {"config": {"policies": ["periodic:2"]}}}})
+    assert run.success
+    (materialized,) = run.asset_materializations_for_node("toy__replay")
+    metadata = materialized.metadata
+    assert [record.data["policy"] for record in metadata["policies"].value.records] == ["periodic:2"]
+    assert Path(metadata["picture"].value).read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,50 @@
+"""`replay`: what other trigger policies would have done over the model's record; on demand."""
+
+import dagster as dg
+from pydantic import Field
+
+from retrain_pipeline.assets.common import model_asset
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+
+
+class ReplayConfig(dg.Config):
+    """What is compared; nothing filled in compares the declared cost and the usual policies."""
+
+    policies: list[str] = Field(default=[])
+    costs: list[float] = Field(default=[])
+
+
+def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/replay`."""
+    spec = declaration.spec
+
+    words = "What other trigger policies would have done over the model's record; on demand."
+
+    @model_asset(spec, "replay", {"scikitlearn"}, ("feedback",), words)
+    def replay(
+        context: dg.AssetExecutionContext, config: ReplayConfig, stores: StoresResource
+    ) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.replay.picture import frontier_plot
+        from retrain_pipeline.replay.report import POLICIES, replay_model
+
+        opened = stores.open()
+        found = replay_model(
+            opened,
+            spec,
+            config.policies or POLICIES,
+            config.costs or [spec.trigger.retrain_cost],
+            stores.folder() / "replay",
+            progress=lambda done, total: context.log.info(f"{done} of {total} models fitted"),
+        )
+        picture = opened.artifacts.put(frontier_plot(found.frontier, found.outcomes, f"{spec.name}: loss by retrains"))
+        rows = [dg.TableRecord(dict(row)) for row in found.rows()]
+        return dg.MaterializeResult(
+            metadata={
+                "policies": dg.MetadataValue.table(rows),
+                "picture": dg.MetadataValue.path(opened.artifacts.path(picture)),
+                "periods_served": len(found.outcomes[0].episode.losses),
+            }
+        )
+
+    return replay

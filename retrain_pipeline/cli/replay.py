@@ -1,0 +1,106 @@
+"""`retrain replay`: policies over recorded history, as a table and a picture."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from retrain_pipeline.cli.places import declaration_named, open_state, use_home
+from retrain_pipeline.cli.play import progress_bar
+from retrain_pipeline.lake.declared import Task
+
+if TYPE_CHECKING:
+    from retrain_pipeline.replay.report import Replay
+
+_TREES = {"max_iter": 100, "early_stopping": False}
+
+
+def replay_record(
+    console: Console, model: str, policies: Sequence[str], costs: Sequence[float], home: Path | None
+) -> None:
+    """Replay a model's record and show what came."""
+    from retrain_pipeline.replay.report import POLICIES, replay_model
+
+    spec = declaration_named(model).spec
+    stores = open_state(home)
+    cache = use_home(home) / "replay"
+    with progress_bar(console) as progress:
+        task = progress.add_task(f"{model}: models fitted")
+        found = replay_model(
+            stores,
+            spec,
+            policies or POLICIES,
+            costs or [spec.trigger.retrain_cost],
+            cache,
+            workers=os.cpu_count() or 1,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    show_replay(console, model, found, cache / f"{model}.png")
+
+
+def replay_table(
+    console: Console,
+    file: Path,
+    *,
+    time: str,
+    label: str,
+    task: Task,
+    rows_per_batch: int,
+    drop: Sequence[str],
+    delay: int,
+    window: int | None,
+    warm_up: int,
+    policies: Sequence[str],
+    costs: Sequence[float],
+    home: Path | None,
+) -> None:
+    """Replay any table with a time and a label, with gradient-boosted trees, and show what came."""
+    from retrain_pipeline.replay.history import from_table
+    from retrain_pipeline.replay.matrix import Recipe
+    from retrain_pipeline.replay.report import POLICIES, replay
+    from retrain_pipeline.spec.model import Candidate
+
+    history = from_table(
+        file, time=time, label=label, task=task, rows_per_batch=rows_per_batch, drop=tuple(drop), delay=delay
+    )
+    kind = "Regressor" if task == "regression" else "Classifier"
+    trees = Candidate(estimator=f"sklearn.ensemble.HistGradientBoosting{kind}", params=_TREES)
+    cache = use_home(home) / "replay"
+    with progress_bar(console) as progress:
+        bar = progress.add_task(f"{file.name}: models fitted")
+        found = replay(
+            history,
+            Recipe(trees, window),
+            policies or POLICIES,
+            costs or [0.02],
+            warm_up,
+            cache,
+            workers=os.cpu_count() or 1,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    show_replay(console, history.name, found, cache / f"{history.name}.png")
+
+
+def show_replay(console: Console, name: str, found: "Replay", picture: Path) -> None:
+    """Show the table, and write the picture."""
+    from retrain_pipeline.files import write_whole
+    from retrain_pipeline.replay.picture import frontier_plot
+
+    history, served = found.matrix.history, len(found.outcomes[0].episode.losses)
+    begin = found.outcomes[0].episode.start
+    when = f"{history.keys[begin]} to {history.keys[-1]}"
+    rows = found.rows()
+    table = Table(*rows[0], title=f"{name}: periods served: {served}, {when}")
+    for row in rows:
+        table.add_row(*row.values())
+    console.print(table)
+    console.print(
+        "regret: mean loss plus cost a period above the best plan of hindsight, with a 95 % interval; gain over cron: "
+        "share of all that choosing well can be worth, against a cron job with as many retrains",
+        style="dim",
+    )
+    write_whole(picture, frontier_plot(found.frontier, found.outcomes, f"{name}: loss by number of retrains"))
+    console.print(f"picture: {picture}", soft_wrap=True, highlight=False)
