@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from retrain_pipeline.monitoring.champion import Champion, read_champion
 from retrain_pipeline.monitoring.drift import Drift, drift, missing, out_of_range, unseen
 from retrain_pipeline.monitoring.errors import ReferenceMissing
-from retrain_pipeline.monitoring.feedback import champion_losses
+from retrain_pipeline.monitoring.feedback import champion_losses, mature_until
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
@@ -94,6 +94,7 @@ def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end
         spec.data.time.calendar(),
         block_hours=spec.gates.block_hours,
         run_length_periods=spec.trigger.expected_run_length_periods,
+        until=mature_until(spec, end),
     )
 
 

@@ -134,6 +134,8 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
             "validated": judged.validated,
             "n": judged.n,
             "relative_rise": judged.relative_rise,
+            "evidence": judged.statistic,
+            "alarm_at": judged.threshold,
             "words": judged.words,
         },
         "labelled_periods": found.labels.periods,
