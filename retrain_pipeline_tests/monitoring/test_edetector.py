@@ -147,7 +147,7 @@ def test_few_rows_a_block_or_rare_errors_are_paid_as_rows():
 
 
 def test_a_negative_loss_is_refused_by_name():
-    with pytest.raises(FeedbackRefused, match="-0.5"):
+    with pytest.raises(FeedbackRefused, match=r"-0\.5"):
         advance(start(1.0, 0.1, 14, 200, "rows"), [(-0.5, 1.0)])
 
 
