@@ -10,9 +10,9 @@ from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
 from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
 from retrain_pipeline.gates.self_test import self_test
+from retrain_pipeline.learning.concord import relabelled
 from retrain_pipeline.learning.errors import TooFewToProbe
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline.learning.concord import relabelled
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SCALE_QUANTILE = 0.99
 _FAR_SD = 2.0
 _FAR_SCALE = 3.0
+_BACKWARDS = -0.5
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Measured:
-    """What rows of now say against rows of before; fields as in `diagnosis.Evidence`, None where nothing can be said."""
+    """What rows of now say against rows of before: as `diagnosis.Evidence`, None where nothing can be said."""
 
     labels_turned: str | None = None
     labels_moved: str | None = None
@@ -93,9 +94,16 @@ def guess_loss(
 
 
 def measure(
-    task: Task, metric: Metric, before: Scored, now: Scored, *, validated: LossEstimate, block_hours: float, seed: int
-) -> Measured:
-    """Return what labelled rows of now say; nothing where there are fewer than 50 on either side."""
+    task: Task, metric: Metric, before: Scored, now: Scored, *, validated: LossEstimate, block_hours: float, seed: int,
+    explain: bool = True,
+) -> Measured:  # fmt: skip
+    """Return what labelled rows of now say; nothing where there are fewer than 50 on either side.
+
+    Parameters
+    ----------
+    explain
+        Ask for the label-free estimate too: it says how much of a risen loss inputs explain.
+    """
     if min(len(before.truth), len(now.truth)) < MIN_ROWS:
         return Measured()
     slope, intercept = _calibration(task, now)
@@ -104,7 +112,7 @@ def measure(
         labels_moved=_moved(task, before, now),
         poisoning=_poisoned(task, before, now),
         loss=float(now.losses.mean()),
-        explained=guess_loss(task, metric, before, now.features, now.answers, seed=seed),
+        explained=guess_loss(task, metric, before, now.features, now.answers, seed=seed) if explain else None,
         repaired_loss=_repaired(task, metric, now),
         slope=slope,
         intercept=intercept,
@@ -127,10 +135,8 @@ def _turned(task: Task, metric: Metric, now: Scored, validated: LossEstimate, bl
     turned = row_losses(metric, task, relabelled(task, now.truth, now.answers["prediction"].to_numpy()), now.answers)
     after = estimate(turned, now.event_time, block_hours)
     explained = after.mean - 2 * after.se <= validated.mean + 2 * validated.se
-    # A regression's labels need not come back by −y alone (they may be rescaled too): rank is enough to call them wrong
-    # where it is as strong as it was, only backwards.
-    if task == "regression" and not explained:
-        explained = found.mean < -_FAR_SCALE / 5
+    if task == "regression" and not explained:  # −y brings back no labels that were moved too: backwards is enough
+        explained = found.mean + 2 * found.se < _BACKWARDS
     return f"labels look inverted or recoded: {words}" if explained else None
 
 

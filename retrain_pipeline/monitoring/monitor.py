@@ -6,7 +6,9 @@ from typing import Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.monitoring.diagnosis import Diagnosis
 from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.late import Late
 from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
 from retrain_pipeline.monitoring.performance import Performance
@@ -37,6 +39,9 @@ class MonitoringReport:
     unseen_by_column: dict[str, int]
     missing_by_column: dict[str, int]
     labels: Labels
+    diagnosis: Diagnosis
+    late: Late | None
+    """None before the first release."""
     report: str
     evidently: str | None
     plot: str | None
@@ -111,6 +116,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
         unseen_by_column=found.unseen,
         missing_by_column=found.missing,
         labels=found.labels,
+        diagnosis=found.explained.diagnosis,
+        late=found.explained.late,
         report=report,
         evidently=evidently,
         plot=plot,
@@ -120,7 +127,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
 
 def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[str, Any]:
     """Return what the ledger keeps: scalars that the trigger reads, and no more."""
-    judged = found.performance
+    judged, diagnosis, late = found.performance, found.explained.diagnosis, found.explained.late
     return {
         "period": period,
         "as_of": end.isoformat(),
@@ -138,6 +145,8 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
             "alarm_at": judged.threshold,
             "words": judged.words,
         },
+        "diagnosis": {"cause": diagnosis.cause.value, "words": diagnosis.words[:1000]},
+        "estimated_loss": _guessed(late) if late else None,
         "labelled_periods": found.labels.periods,
         "labels_total": found.labels.total,
         "new_labels_since_champion": found.labels.new,
@@ -146,6 +155,19 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
         "latency_ms_p95": found.answers.latency_ms_p95,
         "unseen": sum(found.unseen.values()),
         "missing": sum(found.missing.values()),
+    }
+
+
+def _guessed(late: Late) -> dict[str, Any]:
+    guess, judged = late.guess, late.reconciled
+    return {
+        "method": guess.method,
+        "estimate": guess.estimate,
+        "low": guess.low,
+        "high": guess.high,
+        "words": guess.words,
+        "reconciled": len(judged),
+        "inside": sum(one.inside for one in judged),
     }
 
 
@@ -165,6 +187,7 @@ def _checks(found: Found) -> dict[str, Any]:
         "drift": [asdict(result) for result in found.drift.results],
         "prediction_drift": [asdict(result) for result in found.prediction_drift.results],
         "performance": asdict(found.performance),
+        "explained": found.explained.to_json(),
         "unseen": found.unseen,
         "missing": found.missing,
         "out_of_range": found.out_of_range,

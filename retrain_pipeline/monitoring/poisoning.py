@@ -101,7 +101,7 @@ def _rate(wrong: "NDArray[np.bool_]") -> float:
 def _disagreement(
     before: Judged, now: Judged, sure_before: "NDArray[np.bool_]", sure_now: "NDArray[np.bool_]"
 ) -> tuple[float, float, bool]:
-    """Return contradictions of sure answers now and before, and whether that is more than chance and the rest explain."""
+    """Return contradicted sure answers now and before, and whether chance and the other rows explain the rise."""
     import numpy as np
     from scipy.stats import betabinom
 
@@ -114,7 +114,7 @@ def _disagreement(
     chance = float(betabinom.sf(wrong_now - 1, n, wrong_before + 0.5, m - wrong_before + 0.5))
     rest = [side.wrong[~mask] for side, mask in ((now, sure_now), (before, sure_before))]
     worse = float(np.mean(rest[0]) - np.mean(rest[1])) if min(len(one) for one in rest) else 0.0
-    # Flips hit all rows alike, and so lower the rest by less than they raise the sure ones; drift hits the unsure first.
+    # Flips hit all rows alike and make the sure ones wrong most; drift makes the unsure ones wrong first.
     out_of_proportion = found - expected > max(MIN_EXCESS, worse)
     return found, expected, chance < ALPHA and out_of_proportion
 

@@ -87,8 +87,9 @@ def _labels(
     noisy = np.clip(frame["d"].to_numpy(), 0, 3)
     if task == "binary":
         chance = 1 / (1 + np.exp(-(2.5 * signal / (1 + 1.5 * noisy) + 1.5 * off)))
-        return (rng.random(len(frame)) < chance).astype(np.float64)
-    return signal + 0.4 * (1 + 1.5 * noisy) * rng.normal(size=len(frame)) + off + 5.0
+        return np.asarray(rng.random(len(frame)) < chance, dtype=np.float64)
+    noise = 0.4 * (1 + 1.5 * noisy) * rng.normal(size=len(frame))
+    return np.asarray(signal + noise + off + 5.0)
 
 
 def _damage(frame: "pd.DataFrame", cause: str, task: str, rng: "np.random.Generator") -> None:

@@ -227,21 +227,21 @@ def main() -> None:
         "Detectors of a risen loss",
         [
             "![realized run length, and rows until a rise is found](loss_calibration.png)",
-            f"**No drift, by rows.** Declared: one false alarm in {RUN_LENGTH:,} rows, the validated loss estimated from "
-            f"{VALIDATED:,}. Lives of {ROWS:,} rows, {LIVES} of each (real rows in random order: {LIVES // 3}); rows watched "
-            f"per alarm. `ar`: errors whose normal copula is AR(1); `season`: error 0.1 to 0.3 over 48 rows; blocks of {BLOCK} "
-            "rows. The real sets are errors (electricity, weather) and absolute errors.",
+            f"**No drift, by rows.** Declared: one false alarm in {RUN_LENGTH:,} rows, the validated loss estimated "
+            f"from {VALIDATED:,}. Lives of {ROWS:,} rows, {LIVES} of each (real rows, drawn at random: {LIVES // 3}); "
+            "rows watched per alarm. `ar`: errors whose normal copula is AR(1); `season`: error 0.1 to 0.3 over 48 "
+            f"rows; blocks of {BLOCK} rows. The real sets are errors (electricity, weather) and absolute errors.",
             markdown_table(["stream", "paid by rows", "paid by blocks"], realized),
             f"Shorter than declared: {'; '.join(short) or 'none'}.",
-            "**Error from 0.20 to 0.25.** Rows until found: mean (a life without alarm counts 4,000) / median / share found "
-            f"within 1,000. Target: within 1,000 rows; seen {mean:,.0f} on average from the release on. Peers saw the 2,000 "
-            "validated rows first (30 lives), once at their default and once at the fastest setting of a grid that is as quiet "
-            "on i.i.d. rows.",
+            "**Error from 0.20 to 0.25.** Rows until found: mean (a life without alarm counts 4,000) / median / share "
+            f"found within 1,000. Target: within 1,000 rows; seen {mean:,.0f} on average from the release on. Peers "
+            "saw the 2,000 validated rows first (30 lives), once at their default and once at the fastest setting of "
+            "a grid that is as quiet on i.i.d. rows.",
             markdown_table(header, [*ours.values(), *(peer_rows(found) if found else [])]),
             *([] if found else [f"Peers were not run: {PEERS} names no interpreter that has river."]),
-            f"**Once a week.** Declared: one false alarm in {LOOKS} weekly looks; validated on {KNOWN_DAYS} days, daily losses "
-            f"with standard deviation 0.3 around 1, lives of {WEEKS} weeks (300). Looks per alarm of what runs in monitoring and "
-            "of Welch's t, which it replaced.",
+            f"**Once a week.** Declared: one false alarm in {LOOKS} weekly looks; validated on {KNOWN_DAYS} days, daily "
+            f"losses with standard deviation 0.3 around 1, lives of {WEEKS} weeks (300). Looks per alarm of what runs "
+            "in monitoring and of Welch's t, which it replaced.",
             markdown_table(["days", "e-detector", "Welch"], quiet),
             "Days until a rise is found, mean (a life without alarm counts 70) / median:",
             markdown_table(["rise, from which day on", "e-detector", "Welch"], late),
