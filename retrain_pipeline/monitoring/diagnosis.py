@@ -16,6 +16,7 @@ MAX_UNSEEN_SHARE = 0.2
 MIN_EXPECTED_LABELS = 50
 PLATEAU_RETRAINS = 3
 """So many retrains in a row without gain are no bad luck."""
+EXPLAINED_SHARE = 0.5
 FAR_SLOPE = 0.3
 FAR_INTERCEPT = 0.4
 _SURE_SE = 3.0
@@ -116,7 +117,7 @@ def _risen(e: Evidence) -> Diagnosis | None:
     if e.performance is not Verdict.FAIL or e.loss is None:
         return None
     drifted = f"{', '.join(e.drifted[:5])} drifted" if e.drifted else "inputs drifted"
-    if e.drift is Verdict.FAIL and e.explained_up_to is not None and e.loss <= e.explained_up_to:
+    if e.drift is Verdict.FAIL and _explained(e, e.loss):
         reason = f"inputs alone explain a loss up to {e.explained_up_to:.4g}, it is {e.loss:.4g}"
         return Diagnosis(Cause.DATA_SHIFT, (drifted, reason))
     if e.retrains_without_gain >= PLATEAU_RETRAINS:
@@ -134,6 +135,14 @@ def _risen(e: Evidence) -> Diagnosis | None:
     elif e.explained_up_to is None:
         return Diagnosis(Cause.UNCLEAR, (*reasons, drifted, "no estimate says how much of it inputs explain"))
     return Diagnosis(Cause.CONCEPT_SHIFT, tuple(reasons))
+
+
+def _explained(e: Evidence, loss: float) -> bool:
+    """Do inputs explain most of the rise? An estimate falls short where inputs went beyond what it was learned from."""
+    if e.explained_up_to is None:
+        return False
+    known = e.validated_up_to if e.validated_up_to is not None else loss
+    return loss - e.explained_up_to <= (1 - EXPLAINED_SHARE) * max(loss - known, 0.0)
 
 
 def _unrisen(e: Evidence) -> Diagnosis | None:

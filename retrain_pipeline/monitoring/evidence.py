@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.monitoring.labelfree import LossGuess, calibrate, cbpe, dle
 from retrain_pipeline.monitoring.performance import MIN_ROWS, LossEstimate, estimate
-from retrain_pipeline.monitoring.poisoning import Judged, Poisoning, contradictions, poisoning
+from retrain_pipeline.monitoring.poisoning import SURE_SHARE, Poisoning, classified, measured, poisoning
 from retrain_pipeline.spec.model import Metric
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_SCALE_QUANTILE = 0.99
+_FAR_QUANTILE = 0.99
 _FAR_SD = 2.0
 _FAR_SCALE = 3.0
 _BACKWARDS = -0.5
@@ -163,16 +163,19 @@ def _moved(task: Task, before: Scored, now: Scored) -> str | None:
 def _poisoned(task: Task, before: Scored, now: Scored) -> Poisoning:
     import numpy as np
 
-    scale = None
     if task == "regression":
-        missed = np.abs(before.truth.astype(np.float64) - before.answers["prediction"].to_numpy(dtype=np.float64))
-        scale = float(np.quantile(missed, _SCALE_QUANTILE))
-    sides = []
-    for side in (before, now):
-        score = side.answers["score"].to_numpy(dtype=np.float64)
-        sure, wrong = contradictions(task, side.truth, side.answers["prediction"].to_numpy(), score, scale)
-        sides.append(Judged(side.features, sure, wrong))
-    return poisoning(*sides)
+        residuals = [s.truth.astype(np.float64) - s.answers["prediction"].to_numpy(np.float64) for s in (before, now)]
+        usual, far = np.quantile(np.abs(residuals[0]), [0.5, _FAR_QUANTILE])
+        sides = zip((before, now), residuals, strict=True)
+        return poisoning(*(measured(side.features, one, float(far), float(usual)) for side, one in sides))
+    scores = [np.nan_to_num(side.answers["score"].to_numpy(np.float64)) for side in (before, now)]
+    confidence = [np.abs(one - 0.5) if task == "binary" else one for one in scores]
+    cut = float(np.quantile(confidence[0], 1 - SURE_SHARE))
+    judged = (
+        classified(side.features, side.truth, side.answers["prediction"].to_numpy(), one, cut)
+        for side, one in zip((before, now), confidence, strict=True)
+    )
+    return poisoning(*judged)
 
 
 def _calibration(task: Task, now: Scored) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

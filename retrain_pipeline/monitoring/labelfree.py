@@ -197,19 +197,26 @@ def _binary_losses(
 
 
 def _numbers(mature: "pd.DataFrame", now: "pd.DataFrame") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-    """Return both frames as numbers; texts by their place among those of the mature rows, others as missing."""
+    """Return both frames as numbers; texts by their place among those of the mature rows, others as missing.
+
+    Columns of one value, or none, are left out: nothing can be learned from them.
+    """
     import numpy as np
     import pandas as pd
 
     sides: list[list[Any]] = [[], []]
     for name in mature.columns:
-        if mature[name].dtype.kind in "fiub" and now[name].dtype.kind in "fiub":
-            for side, frame in zip(sides, (mature, now), strict=True):
-                side.append(frame[name].astype("float64").to_numpy())
+        if mature[name].nunique() < 2:
             continue
-        levels = sorted({str(value) for value in mature[name].dropna()})
+        numeric = mature[name].dtype.kind in "fiub" and now[name].dtype.kind in "fiub"
+        levels = [] if numeric else sorted({str(value) for value in mature[name].dropna()})
         for side, frame in zip(sides, (mature, now), strict=True):
-            codes = pd.Categorical(frame[name].map(str, na_action="ignore"), categories=levels).codes
-            side.append(np.where(codes < 0, np.nan, codes.astype(np.float64)))
+            if numeric:
+                side.append(frame[name].astype("float64").to_numpy())
+            else:
+                codes = pd.Categorical(frame[name].map(str, na_action="ignore"), categories=levels).codes
+                side.append(np.where(codes < 0, np.nan, codes.astype(np.float64)))
+    if not sides[0]:
+        return np.zeros((len(mature), 1)), np.zeros((len(now), 1))
     first, second = (np.column_stack(side) for side in sides)
     return first, second

@@ -106,7 +106,7 @@ def read_triangle(lake: Lake, spec: ModelSpec, as_of: datetime) -> Triangle:
     identity = list(dict.fromkeys([*spec.data.key, "_event_time", "model_version", "arm"]))
     parts = []
     for periods in feedback_batches(lake, spec, as_of, calendar.bounds(next(iter(rows)))[0]):
-        columns = [*identity, "predicted_period", "loss"]
+        columns = [*identity, "predicted_period", "loss", "_period"]
         part = lake.read(spec.name, "feedback", periods=periods, known_by=as_of, columns=columns)
         part["row"] = row_digests(part, identity)
         parts.append(part[["row", "predicted_period", "_period", "loss"]])
@@ -149,7 +149,7 @@ def reconcile(
     stored = sorted(set(mature) & set(lake.periods(spec.name, "monitoring")))
     if not stored:
         return ()
-    columns = ["part", "column", "statistic", "effect"]
+    columns = ["part", "column", "statistic", "effect", "_period"]
     rows = lake.read(spec.name, "monitoring", periods=stored, columns=columns)
     rows = rows[(rows["part"] == "estimated_loss") & rows["statistic"].notna()]
     found = []

@@ -1,12 +1,14 @@
 """Were labels tampered with? A few per cent of flipped labels do not move a mean; they contradict what is sure.
 
-Two probes of labels that came in, against rows from before. **Disagreement**: on rows where the champion was sure, how
-many labels say the opposite, more than chance allows given how many did before. **Trigger rows**: among the rows of one
-value (a category, or a number given again and again), how many contradict the champion: a poisoner marks the rows that
-the next model is to get wrong, and marks are values. Levels are shared over all values looked at (Bonferroni).
+Two probes of labels that came in, against rows from before. **Disagreement**: of labels that the champion was sure of,
+how many say the opposite, more than chance allows given how many did before? **Trigger rows**: among the rows of one
+value (a category, or a number that comes again and again), do most contradict the champion? A poisoner marks the rows
+that the next model is to get wrong, and marks are values. Levels are shared over all values looked at (Bonferroni).
 
-Concept drift contradicts the champion too, but gradually over its scores; so the disagreement alert asks for
-contradictions among the surest scores that are out of proportion to those among the others.
+Drift contradicts the champion too. Flips of a share f raise the contradictions of sure answers by about f and those of
+the others by at most f(1 − e), where e of them were wrong before; drift makes the unsure wrong first, and more. So the
+disagreement is an alert while the others rose by no more than that, and f is small: where labels contradict the
+champion everywhere the world is another, or all labels are wrong, which other probes tell.
 """
 
 from dataclasses import dataclass
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
 MIN_ROWS = 100
 MIN_SURE = 30
 SURE_SHARE = 0.3
-"""The champion is sure of the rows whose answers were least often wrong before: this share of them."""
+"""The champion is sure of this share of its answers: those with the highest confidence."""
 ALPHA = 0.001
 """A probe that halts retraining should be wrong once in a thousand periods."""
 MIN_TRIGGER_ROWS = 8
 MIN_EXCESS = 0.02
+MAX_FLIPPED = 0.15
 _MAX_VALUES = 50
 _TRIGGER_SHARE = 0.5
 
@@ -44,50 +47,53 @@ class Poisoning:
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows with features, how sure the champion was of each (larger is surer), and whether the label contradicts it."""
+    """Rows of which the champion's answers were compared with labels.
+
+    `wrong`: does the label of a row contradict the answer, shape (n,); `sure`: which of them the champion was sure of;
+    `doubted`: the same comparison where it was not, any number of rows.
+    """
 
     features: "pd.DataFrame"
-    sure: "NDArray[np.float64]"
     wrong: "NDArray[np.bool_]"
+    sure: "NDArray[np.bool_]"
+    doubted: "NDArray[np.bool_]"
 
 
-def contradictions(
-    task: str,
+def classified(
+    features: "pd.DataFrame",
     truth: "NDArray[Any]",
     prediction: "NDArray[Any]",
-    score: "NDArray[np.float64]",
-    scale: float | None = None,
-) -> "tuple[NDArray[np.float64], NDArray[np.bool_]]":
-    """Return how sure answers were, and which labels contradict them.
+    confidence: "NDArray[np.float64]",
+    cut: float,
+) -> Judged:
+    """Return class labels against answers; those with a confidence above `cut` are sure."""
+    import numpy as np
 
-    Parameters
-    ----------
-    scale
-        Regression: residuals beyond it contradict; take a high quantile of the absolute residuals before. There every
-        answer is as sure as the others.
+    wrong = np.asarray(truth).astype(str) != np.asarray(prediction).astype(str)
+    sure = np.asarray(confidence > cut)
+    return Judged(features, wrong, sure, wrong[~sure])
+
+
+def measured(features: "pd.DataFrame", residual: "NDArray[np.float64]", far: float, usual: float) -> Judged:
+    """Return numbers against answers: residuals beyond `far` contradict, those beyond `usual` are in doubt.
+
+    Take a high quantile and the median of the absolute residuals before: a few labels that were tampered with fill the
+    tail and leave the middle where it was.
     """
     import numpy as np
 
-    if task == "regression":
-        residual = np.abs(np.asarray(truth, dtype=np.float64) - np.asarray(prediction, dtype=np.float64))
-        return np.zeros(len(residual)), np.asarray(residual > (scale if scale is not None else np.inf))
-    wrong = np.asarray(truth).astype(str) != np.asarray(prediction).astype(str)
-    sure = np.abs(score - 0.5) if task == "binary" else score
-    return np.nan_to_num(np.asarray(sure, dtype=np.float64)), wrong
+    size = np.abs(residual)
+    return Judged(features, size > far, np.ones(len(size), dtype=np.bool_), size > usual)
 
 
 def poisoning(before: Judged, now: Judged) -> Poisoning:
     """Return FAIL when labels of `now` contradict what the champion was sure of, as those of `before` did not."""
-    import numpy as np
-
     if min(len(before.wrong), len(now.wrong)) < MIN_ROWS:
         words = f"{len(now.wrong)} labelled rows against {len(before.wrong)}; at least {MIN_ROWS} are needed"
         return Poisoning(Verdict.INCONCLUSIVE, words)
-    cut = float(np.quantile(before.sure, 1 - SURE_SHARE)) if np.ptp(before.sure) > 0 else -1.0
-    surest = (before.sure > cut, now.sure > cut)
     triggers = _triggers(now, _rate(before.wrong))
-    found, expected, significant = _disagreement(before, now, *surest)
-    words = f"{found:.1%} of {int(surest[1].sum())} labels contradict sure answers, {expected:.1%} before"
+    found, expected, significant = _disagreement(before, now)
+    words = f"{found:.1%} of {int(now.sure.sum())} labels contradict sure answers, {expected:.1%} before"
     if triggers:
         words = f"rows with {'; '.join(triggers[:3])} contradict the champion; {words}"
     verdict = Verdict.FAIL if triggers or significant else Verdict.PASS
@@ -98,25 +104,30 @@ def _rate(wrong: "NDArray[np.bool_]") -> float:
     return float((wrong.sum() + 1) / (len(wrong) + 2))
 
 
-def _disagreement(
-    before: Judged, now: Judged, sure_before: "NDArray[np.bool_]", sure_now: "NDArray[np.bool_]"
-) -> tuple[float, float, bool]:
-    """Return contradicted sure answers now and before, and whether chance and the other rows explain the rise."""
-    import numpy as np
+def _disagreement(before: Judged, now: Judged) -> tuple[float, float, bool]:
+    """Return contradicted sure answers now and before, and whether flipped labels are what explains the rise."""
     from scipy.stats import betabinom
 
-    n, m = int(sure_now.sum()), int(sure_before.sum())
+    n, m = int(now.sure.sum()), int(before.sure.sum())
     if min(n, m) < MIN_SURE:
         return 0.0, 0.0, False
-    wrong_now, wrong_before = int(now.wrong[sure_now].sum()), int(before.wrong[sure_before].sum())
+    wrong_now, wrong_before = int(now.wrong[now.sure].sum()), int(before.wrong[before.sure].sum())
     found, expected = wrong_now / n, wrong_before / m
     # Both rates are estimates: the predictive distribution of the count, with Jeffreys' prior on the rate before.
     chance = float(betabinom.sf(wrong_now - 1, n, wrong_before + 0.5, m - wrong_before + 0.5))
-    rest = [side.wrong[~mask] for side, mask in ((now, sure_now), (before, sure_before))]
-    worse = float(np.mean(rest[0]) - np.mean(rest[1])) if min(len(one) for one in rest) else 0.0
-    # Flips hit all rows alike and make the sure ones wrong most; drift makes the unsure ones wrong first.
-    out_of_proportion = found - expected > max(MIN_EXCESS, worse)
-    return found, expected, chance < ALPHA and out_of_proportion
+    flipped = (found - expected) / max(1 - 2 * expected, 0.1)
+    few = MIN_EXCESS < flipped < MAX_FLIPPED
+    return found, expected, bool(chance < ALPHA and few and _as_flips_would(before, now, flipped))
+
+
+def _as_flips_would(before: Judged, now: Judged, flipped: float) -> bool:
+    """Did the doubted answers go wrong by no more than flips of that share make them?"""
+    n, m = len(now.doubted), len(before.doubted)
+    if min(n, m) < MIN_SURE:
+        return True
+    was, are = float(before.doubted.mean()), float(now.doubted.mean())
+    se = (was * (1 - was) / m + are * (1 - are) / n) ** 0.5
+    return bool(are - was <= flipped * (1 - was) + se)
 
 
 def _triggers(now: Judged, base: float) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def _rows(rng: "np.random.Generator", n: int, shifted: bool) -> "pd.DataFrame":
 
     columns: dict[str, Any] = {name: rng.normal(size=n) for name in "abcd"}
     if shifted:  # towards where labels are noisy, and within what training saw
-        columns["d"] = columns["d"] * 0.5 + 1.6
+        columns["d"] = columns["d"] * 0.6 + 1.2
     return pd.DataFrame(columns | {"kind": rng.choice(["x", "y", "z"], n)})
 
 

@@ -118,9 +118,9 @@ def main() -> None:
         parts.append(f"**{task.capitalize()}**: {right} of {SEEDS * len(INJECTED)} right.")
         parts.append(markdown_table(["injected", *(one.value.replace("_", " ") for one in Cause)], table))
     words = (
-        f"Rows: the cause injected (`simulation/causes.py`); columns: what `monitoring/diagnosis.py` said, {SEEDS} seeds "
-        "each; the right answer is bold. Four weeks of hourly rows against the four weeks of the validation, models "
-        f"trained on 4,000 rows. In the plateau the last {PLATEAU_RETRAINS} retrains are on record as no gain."
+        f"Rows: the cause injected (`simulation/causes.py`); columns: what `monitoring/diagnosis.py` said, "
+        f"{SEEDS} seeds each; the right answer is bold. Four weeks of hourly rows against the four weeks of the "
+        f"validation, models trained on 4,000 rows. In the plateau the last {PLATEAU_RETRAINS} retrains are on record as no gain."
     )
     write_page("diagnosis", "Diagnosis", [words, *parts])
 

@@ -239,9 +239,9 @@ def main() -> None:
             "a grid that is as quiet on i.i.d. rows.",
             markdown_table(header, [*ours.values(), *(peer_rows(found) if found else [])]),
             *([] if found else [f"Peers were not run: {PEERS} names no interpreter that has river."]),
-            f"**Once a week.** Declared: one false alarm in {LOOKS} weekly looks; validated on {KNOWN_DAYS} days, daily "
-            f"losses with standard deviation 0.3 around 1, lives of {WEEKS} weeks (300). Looks per alarm of what runs "
-            "in monitoring and of Welch's t, which it replaced.",
+            f"**Once a week.** Declared: one false alarm in {LOOKS} weekly looks; validated on {KNOWN_DAYS} days, "
+            f"daily losses with standard deviation 0.3 around 1, lives of {WEEKS} weeks (300). Looks per alarm of "
+            "what runs in monitoring and of Welch's t, which it replaced.",
             markdown_table(["days", "e-detector", "Welch"], quiet),
             "Days until a rise is found, mean (a life without alarm counts 70) / median:",
             markdown_table(["rise, from which day on", "e-detector", "Welch"], late),
