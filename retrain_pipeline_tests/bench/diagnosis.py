@@ -31,7 +31,7 @@ RIGHT: dict[Injected, Cause] = {
     "plateau": Cause.PLATEAU,
 }
 FEATURES = ["a", "b", "c", "d", "kind"]
-SEEDS = 30
+SEEDS = 15
 
 
 def fitted(task: Kind, train: pd.DataFrame) -> Any:
@@ -120,7 +120,8 @@ def main() -> None:
     words = (
         f"Rows: the cause injected (`simulation/causes.py`); columns: what `monitoring/diagnosis.py` said, "
         f"{SEEDS} seeds each; the right answer is bold. Four weeks of hourly rows against the four weeks of the "
-        f"validation, models trained on 4,000 rows. In the plateau the last {PLATEAU_RETRAINS} retrains are on record as no gain."
+        f"validation, models trained on 4,000 rows. In the plateau the last {PLATEAU_RETRAINS} retrains are on "
+        "record as no gain."
     )
     write_page("diagnosis", "Diagnosis", [words, *parts])
 

@@ -22,11 +22,11 @@ def detectors() -> dict[str, list[tuple[str, Callable[[], Any]]]]:
     return {
         "ADWIN": grid(drift.ADWIN, "delta", small),
         "PageHinkley": grid(drift.PageHinkley, "threshold", [50, 20, 30, 40, 70, 100, 150], delta=0.005, mode="up"),
-        "KSWIN": grid(drift.KSWIN, "alpha", [0.005, 1e-3, 1e-4, 1e-5, 1e-6], seed=1),
+        "KSWIN": grid(drift.KSWIN, "alpha", [0.005, 1e-5], seed=1),
         "DDM": grid(binary.DDM, "drift_threshold", [3, 2.5, 3.5, 4, 4.5, 5]),
         "EDDM": grid(binary.EDDM, "beta", [0.9, 0.8, 0.7, 0.6, 0.5]),
-        "HDDM_A": grid(binary.HDDM_A, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8]),
-        "HDDM_W": grid(binary.HDDM_W, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10]),
+        "HDDM_A": grid(binary.HDDMA, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8]),
+        "HDDM_W": grid(binary.HDDMW, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10]),
     }
 
 
@@ -41,14 +41,14 @@ def first_alarm(make: Callable[[], Any], stream: np.ndarray) -> int | None:
 
 
 def main() -> None:
-    """Write ``{detector: {setting: {streams: [row or null]}}}``; KSWIN, slow, sees a fifth of the streams."""
+    """Write ``{detector: {setting: {streams: [row or null]}}}``; KSWIN, a thousand times as slow, sees two of each."""
     streams = np.load(sys.argv[1])
     found: dict[str, Any] = {}
     for name, settings in detectors().items():
         found[name] = {}
         for label, make in settings:
             found[name][label] = {
-                key: [first_alarm(make, one) for one in streams[key][:: 5 if name == "KSWIN" else 1]]
+                key: [first_alarm(make, one) for one in streams[key][: 2 if name == "KSWIN" else None]]
                 for key in sorted(streams)
             }
     json.dump(found, sys.stdout)
