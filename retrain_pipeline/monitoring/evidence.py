@@ -78,19 +78,32 @@ def guess_loss(
         Of the rows whose labels are not known, n rows each.
     """
     import numpy as np
-    import pandas as pd
 
     score = answers["score"].to_numpy(dtype=np.float64)
     if task == "binary" and len(score) and not np.isnan(score).any():
         known = before.answers["score"].to_numpy(dtype=np.float64)
         calibration = calibrate(known, before.truth)
         return cbpe(metric, calibration, score, answers["prediction"].to_numpy(dtype=np.float64))
+    return _direct(before, features, answers, seed)
+
+
+def _direct(before: Scored, features: "pd.DataFrame", answers: "pd.DataFrame", seed: int) -> LossGuess:
+    import pandas as pd
+
     names = [name for name in before.features.columns if name in features]
     told = [
         pd.concat([one[names].reset_index(drop=True), side[["prediction", "score"]].reset_index(drop=True)], axis=1)
         for one, side in ((before.features, before.answers), (features, answers))
     ]
     return dle(before.losses, told[0], told[1], seed=seed)
+
+
+def _explained(task: Task, metric: Metric, before: Scored, now: Scored, seed: int) -> LossGuess:
+    """Return the estimate that lets inputs explain most: scores alone do not see that some inputs are harder."""
+    both = [guess_loss(task, metric, before, now.features, now.answers, seed=seed)]
+    if both[0].method == "cbpe":
+        both.append(_direct(before, now.features, now.answers, seed))
+    return max(both, key=lambda one: -1.0 if one.high is None else one.high)
 
 
 def measure(
@@ -112,7 +125,7 @@ def measure(
         labels_moved=_moved(task, before, now),
         poisoning=_poisoned(task, before, now),
         loss=float(now.losses.mean()),
-        explained=guess_loss(task, metric, before, now.features, now.answers, seed=seed) if explain else None,
+        explained=_explained(task, metric, before, now, seed) if explain else None,
         repaired_loss=_repaired(task, metric, now),
         slope=slope,
         intercept=intercept,

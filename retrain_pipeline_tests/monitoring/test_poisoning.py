@@ -30,8 +30,8 @@ def regression(seed: int, n: int = 800, poisoned: float = 0.0, noise: float = 1.
 
 @pytest.mark.fault("I45")
 def test_five_per_cent_of_flipped_labels_raise_an_alert():
-    found = [poisoning(answered(seed), answered(100 + seed, 1600, flipped=0.05)) for seed in range(20)]
-    assert sum(one.verdict is Verdict.FAIL for one in found) >= 15
+    found = [poisoning(answered(seed, 2400), answered(100 + seed, 1600, flipped=0.05)) for seed in range(20)]
+    assert sum(one.verdict is Verdict.FAIL for one in found) >= 14
     assert all(one.disagreement > one.expected for one in found)
     assert "contradict sure answers" in found[0].words
     assert (
