@@ -31,7 +31,7 @@ RIGHT: dict[Injected, Cause] = {
     "plateau": Cause.PLATEAU,
 }
 FEATURES = ["a", "b", "c", "d", "kind"]
-SEEDS = 15
+SEEDS = 10
 
 
 def fitted(task: Kind, train: pd.DataFrame) -> Any:
