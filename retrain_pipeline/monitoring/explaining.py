@@ -1,8 +1,8 @@
 """Why a period is as it was found: labels that come late, the rows that are labelled, and one diagnosis of it all."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.monitoring.champion import Champion
@@ -66,22 +66,29 @@ def explain(
     """
     late = measured = None
     if champion is not None:
-        late = late_labels(stores, spec, champion, period, end)
-        measured = _measured(stores, spec, champion, seen, end)
+        known: list[Scored | None] = []
+
+        def rows() -> Scored | None:  # read at most once, and only if somebody asks
+            if not known:
+                known.append(known_rows(stores, spec, champion, end))
+            return known[0]
+
+        late = late_labels(stores, spec, champion, period, end, rows)
+        measured = _measured(spec, champion, seen, rows)
     evidence = _evidence(stores.ledger, spec, champion, seen, late, measured)
     return Explained(diagnose(evidence), evidence, late, measured)
 
 
-def _measured(stores: Stores, spec: ModelSpec, champion: Champion, seen: Seen, end: datetime) -> Measured | None:
+def _measured(spec: ModelSpec, champion: Champion, seen: Seen, known: Callable[[], Scored | None]) -> Measured | None:
     """Measure the newest four periods of labelled rows against those before; None while there are none of either."""
     import numpy as np
 
     if seen.performance.verdict is Verdict.INCONCLUSIVE or champion.validated is None:
         return None
-    rows = known_rows(stores, spec, champion, end)
+    rows = known()
     if rows is None:
         return None
-    newest = rows.event_time.max().astype("datetime64[us]").item().replace(tzinfo=end.tzinfo)
+    newest = rows.event_time.max().astype("datetime64[us]").item().replace(tzinfo=UTC)
     long = window_starts(newest, spec.data.time.calendar(), spec.gates.block_hours)[0]
     cut = int(np.searchsorted(rows.event_time, np.datetime64(max(long, champion.as_of).replace(tzinfo=None), "us")))
     before: Scored = rows.part(0, cut)

@@ -1,5 +1,6 @@
 """Late labels, read from the stores: how many are known, what the loss will be, how right earlier estimates were."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -72,8 +73,21 @@ class Late:
         return {**asdict(self), "reconciled": [{**asdict(one), "words": one.words} for one in self.reconciled]}
 
 
-def late_labels(stores: Stores, spec: ModelSpec, champion: Champion, period: str, end: datetime) -> Late:
-    """Return what is known of late labels as of the end of a period; nothing known later is read."""
+def late_labels(
+    stores: Stores,
+    spec: ModelSpec,
+    champion: Champion,
+    period: str,
+    end: datetime,
+    known: Callable[[], Scored | None],
+) -> Late:
+    """Return what is known of late labels as of the end of a period; nothing known later is read.
+
+    Parameters
+    ----------
+    known
+        Returns the mature rows that an estimate is made from (`known_rows`); asked only if one is needed.
+    """
     triangle = read_triangle(stores.lake, spec, end)
     curve = maturity_curve(triangle)
     worst = _WORST.get(spec.problem.success.metric) if spec.data.label.task != "regression" else None
@@ -82,7 +96,7 @@ def late_labels(stores: Stores, spec: ModelSpec, champion: Champion, period: str
     if share >= MATURE_SHARE:
         guess = LossGuess("none", "labels are known: no estimate is needed", triangle.rows.get(period, 0))
     else:
-        guess = _guess(stores, spec, champion, period, end)
+        guess = _guess(stores.lake, spec, champion, period, end, known)
     reconciled = reconcile(stores.lake, spec, triangle, curve, period)
     return Late(curve, maturing(triangle, curve, worst), guess, reconciled, due, came)
 
@@ -161,15 +175,22 @@ def reconcile(
     return tuple(found)
 
 
-def _guess(stores: Stores, spec: ModelSpec, champion: Champion, period: str, end: datetime) -> LossGuess:
-    lake, identity = stores.lake, list(dict.fromkeys([*spec.data.key, "_event_time"]))
+def _guess(
+    lake: Lake,
+    spec: ModelSpec,
+    champion: Champion,
+    period: str,
+    end: datetime,
+    known: Callable[[], Scored | None],
+) -> LossGuess:
+    identity = list(dict.fromkeys([*spec.data.key, "_event_time"]))
     answers = lake.read(spec.name, "predictions", periods=[period], known_by=end)
     if answers.empty:
         return LossGuess("none", "no estimate: nothing was predicted in this period")
     answers = answers[answers["model_version"] == champion.version].drop_duplicates(identity)
     features = lake.read(spec.name, "features", periods=[period], known_by=end)
     joined = answers[[*identity, "prediction", "score"]].merge(features, on=identity, how="inner")
-    before = known_rows(stores, spec, champion, end)
+    before = known()
     if before is None or not len(joined):
         return LossGuess("none", "no estimate: no mature rows of this champion", len(joined))
     task, metric = spec.data.label.task, spec.problem.success.metric
@@ -178,9 +199,9 @@ def _guess(stores: Stores, spec: ModelSpec, champion: Champion, period: str, end
 
 
 def known_rows(stores: Stores, spec: ModelSpec, champion: Champion, end: datetime) -> Scored | None:
-    """Return rows with mature labels and the champion's answers: what it was judged on, and the newest it served.
+    """Return rows with mature labels and the champion's answers: the newest it served, and what it was judged on.
 
-    Its evaluation rows come first: it never learned from them, and they are later than what it learned from.
+    Its evaluation rows, which it never learned from, are read while it has served few.
     """
     import numpy as np
     import pandas as pd

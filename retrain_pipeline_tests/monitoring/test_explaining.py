@@ -63,7 +63,7 @@ def test_the_past_is_explained_by_what_was_known_then(late):
     again = late.monitor(10)
     assert again.seq == late.reports[10].seq  # the same finding enters nothing
     champion = read_champion(late.stores.ledger, late.spec)
-    then = late_labels(late.stores, late.spec, champion, late.period(9), late.end(9))
+    then = late_labels(late.stores, late.spec, champion, late.period(9), late.end(9), lambda: None)
     assert then.curve.known[-1] == 0.0  # no prediction had its label yet
     triangle = read_triangle(late.stores.lake, late.spec, late.end(9))
     assert triangle.cells == {}
