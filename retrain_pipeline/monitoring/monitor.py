@@ -6,7 +6,7 @@ from typing import Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
-from retrain_pipeline.monitoring.diagnosis import Diagnosis
+from retrain_pipeline.monitoring.diagnosis import FAULTS, Diagnosis
 from retrain_pipeline.monitoring.drift import Drift
 from retrain_pipeline.monitoring.late import Late
 from retrain_pipeline.monitoring.looking import Found, look
@@ -18,6 +18,8 @@ from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
 
 MONITORED = "monitored"
+DATA_DOUBTED = "data_doubted"
+"""Entered when labels or columns look wrong: somebody must look, and a retrain would learn it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     entry = stores.ledger.append(
         NewEntry(actor="monitoring", action=MONITORED, model=spec.name, subject=period, payload=payload, key=key)
     )
+    if found.explained.diagnosis.cause in FAULTS:
+        _doubt(stores, spec, period, found.explained.diagnosis)
     return MonitoringReport(
         model=spec.name,
         period=period,
@@ -122,6 +126,15 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
         evidently=evidently,
         plot=plot,
         seq=entry.seq,
+    )
+
+
+def _doubt(stores: Stores, spec: ModelSpec, period: str, diagnosis: Diagnosis) -> None:
+    """Enter a fault of labels or columns once a period and cause, for alerts."""
+    payload = {"period": period, "cause": diagnosis.cause.value, "words": diagnosis.words[:1000]}
+    key = f"{DATA_DOUBTED}:{spec.name}:{period}:{diagnosis.cause.value}"
+    stores.ledger.append(
+        NewEntry(actor="monitoring", action=DATA_DOUBTED, model=spec.name, subject=period, payload=payload, key=key)
     )
 
 

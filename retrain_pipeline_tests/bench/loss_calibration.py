@@ -236,9 +236,7 @@ def main() -> None:
             "**Error from 0.20 to 0.25.** Rows until found: mean (a life without alarm counts 4,000) / median / share "
             f"found within 1,000. Target: within 1,000 rows; seen {mean:,.0f} on average from the release on. Peers "
             "saw the 2,000 validated rows first (30 lives; KSWIN 2), once at their default and once at the fastest "
-            "setting of a grid that is as quiet on i.i.d. rows. "
-            "The grids of ADWIN, HDDM_A and KSWIN hold no setting that alarms as often as once in 10,000 rows: those rows "
-            "are quieter than ours, and slower for it.",
+            "setting of a grid that is as quiet on i.i.d. rows.",
             markdown_table(header, [*ours.values(), *(peer_rows(found) if found else [])]),
             *([] if found else [f"Peers were not run: {PEERS} names no interpreter that has river."]),
             f"**Once a week.** Declared: one false alarm in {LOOKS} weekly looks; validated on {KNOWN_DAYS} days, "

@@ -18,14 +18,14 @@ def detectors() -> dict[str, list[tuple[str, Callable[[], Any]]]]:
     def grid(make: Callable[..., Any], name: str, values: list[float], **more: Any) -> list[tuple[str, Any]]:
         return [(f"{name}={value:g}", lambda value=value: make(**{name: value}, **more)) for value in values]
 
-    small = [0.002, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12]
+    deltas = [0.002, 0.02, 0.1, 0.2, 0.3, 0.5, 1e-4]
     return {
-        "ADWIN": grid(drift.ADWIN, "delta", small),
+        "ADWIN": grid(drift.ADWIN, "delta", deltas),
         "PageHinkley": grid(drift.PageHinkley, "threshold", [50, 20, 30, 40, 70, 100, 150], delta=0.005, mode="up"),
-        "KSWIN": grid(drift.KSWIN, "alpha", [0.005, 1e-5], seed=1),
-        "DDM": grid(binary.DDM, "drift_threshold", [3, 2.5, 3.5, 4, 4.5, 5]),
-        "EDDM": grid(binary.EDDM, "beta", [0.9, 0.8, 0.7, 0.6, 0.5]),
-        "HDDM_A": grid(binary.HDDMA, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8]),
+        "KSWIN": grid(drift.KSWIN, "alpha", [0.005, 0.02], seed=1),
+        "DDM": grid(binary.DDM, "drift_threshold", [3, 2, 2.2, 2.5, 3.5]),
+        "EDDM": grid(binary.EDDM, "beta", [0.9, 0.88, 0.86, 0.84, 0.8]),
+        "HDDM_A": grid(binary.HDDMA, "drift_confidence", [1e-3, 0.005, 0.01, 0.02, 0.04, 1e-4]),
         "HDDM_W": grid(binary.HDDMW, "drift_confidence", [1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10]),
     }
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from retrain_pipeline.alerts import raise_alerts
 from retrain_pipeline.monitoring.diagnosis import Cause
 from retrain_pipeline.monitoring.late import known_rows, late_labels, read_triangle
 from retrain_pipeline.monitoring.looking import read_champion
@@ -94,6 +95,12 @@ def test_labels_that_turn_round_in_production_are_named_as_a_fault(world):
     assert report.performance.verdict is Verdict.FAIL
     assert report.diagnosis.cause is Cause.LABEL_FAULT, report.diagnosis.words
     assert world.stores.ledger.latest("small", "monitored").payload["diagnosis"]["cause"] == "label_fault"
+    alerts, seq, _ = raise_alerts(world.stores.ledger, [], 0)
+    assert [one.words for one in alerts if one.kind == "data_doubted"] == [
+        f"data doubted {world.period(7)}: {report.diagnosis.words}"
+    ]
+    world.monitor(7)
+    assert raise_alerts(world.stores.ledger, [], seq)[0] == []  # once
 
 
 def test_labels_that_stopped_are_a_fault(make_world):
