@@ -60,6 +60,8 @@ class Evidence:
     """Words, when the labels' level or scale moved as a mistake moves it while answers stayed."""
     poisoned: str | None = None
     """Words of the poisoning probe when it found something."""
+    marked: bool = False
+    """It found marked rows; contradictions alone may come from inputs that drifted."""
     loss: float | None = None
     explained_up_to: float | None = None
     """Upper end of the label-free estimate of the same rows."""
@@ -107,7 +109,8 @@ def _pipeline(e: Evidence) -> Diagnosis | None:
 
 
 def _labels(e: Evidence) -> Diagnosis | None:
-    reasons = [words for words in (e.labels_turned, e.labels_moved, e.poisoned) if words]
+    poisoned = e.poisoned if e.marked or e.drift is not Verdict.FAIL else None
+    reasons = [words for words in (e.labels_turned, e.labels_moved, poisoned) if words]
     if e.labels_expected is not None and e.labels_known == 0 and e.labels_expected >= MIN_EXPECTED_LABELS:
         reasons.append(f"labels stopped: {e.labels_expected} should be known, none is")
     return Diagnosis(Cause.LABEL_FAULT, tuple(reasons)) if reasons else None

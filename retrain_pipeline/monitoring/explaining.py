@@ -129,6 +129,7 @@ def _evidence(
         labels_turned=told.labels_turned,
         labels_moved=told.labels_moved,
         poisoned=poisoned,
+        marked=bool(told.poisoning and told.poisoning.triggers),
         loss=told.loss if told.loss is not None else seen.performance.mean,
         explained_up_to=told.explained.high if told.explained else None,
         repaired_loss=told.repaired_loss,

@@ -94,6 +94,7 @@ def examined(injected: Injected, task: Kind, seed: int) -> Diagnosis:
         labels_turned=found.labels_turned,
         labels_moved=found.labels_moved,
         poisoned=found.poisoning.words if found.poisoning and found.poisoning.verdict == "FAIL" else None,
+        marked=bool(found.poisoning and found.poisoning.triggers),
         loss=found.loss,
         explained_up_to=found.explained.high if found.explained else None,
         repaired_loss=found.repaired_loss,
