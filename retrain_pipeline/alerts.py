@@ -19,6 +19,7 @@ ACTOR = "alerts"
 # What an entry must be for somebody to hear of it, and how urgent it is.
 ALERTING = {
     "contract_failed": "error",
+    "data_doubted": "error",
     "rejected": "warning",
     "retrain_failed": "error",
     "superseded": "warning",

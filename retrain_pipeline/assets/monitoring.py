@@ -58,6 +58,8 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "drifted_columns": ", ".join(drift.columns) or None,
                     "latency_ms_p95": last.latency_ms_p95,
                     "unseen_categories": last.unseen,
+                    "diagnosis": last.diagnosis.words,
+                    "estimated_loss": last.late.guess.estimate if last.late else None,
                 }
             )
             | links

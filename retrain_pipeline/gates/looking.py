@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
 from retrain_pipeline.gates.compatibility import Answers, Asked, contract, disjoint
 from retrain_pipeline.gates.evidence import GateResult, Mode
-from retrain_pipeline.gates.labels import LabelRows, labels, leakage, relabelled
+from retrain_pipeline.gates.labels import LabelRows, labels, leakage
 from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
 from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
 from retrain_pipeline.gates.self_test import self_test
+from retrain_pipeline.learning.concord import relabelled
 from retrain_pipeline.learning.errors import TooFewToProbe
 from retrain_pipeline.verdicts import Verdict
 

@@ -128,7 +128,19 @@ def champion_losses(
     return np.asarray(losses[first], dtype=np.float64), times[first].astype("datetime64[us]")
 
 
-def _batches(lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime) -> tuple[list[list[str]], datetime]:
+def feedback_batches(
+    lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime, rows: int | None = None
+) -> list[list[str]]:
+    """Return the feedback partitions that hold labels of events from a moment on, in groups of about `rows` rows.
+
+    The newest first, up to `_MAX_ROWS` rows in all.
+    """
+    return _batches(lake, spec, as_of, since, rows or _BATCH_ROWS)[0]
+
+
+def _batches(
+    lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime, batch_rows: int | None = None
+) -> tuple[list[list[str]], datetime]:
     """Return partitions with rows in groups of about `_BATCH_ROWS`, the newest first, up to `_MAX_ROWS` in all.
 
     And the moment from which on they hold every label of an event: a label is never known before its event.
@@ -143,7 +155,7 @@ def _batches(lake: Lake, spec: ModelSpec, as_of: datetime, since: datetime) -> t
             continue
         if total and total + rows > _MAX_ROWS:
             return batches, calendar.bounds(period)[1]
-        if not batches or size + rows > _BATCH_ROWS:
+        if not batches or size + rows > (batch_rows or _BATCH_ROWS):
             batches.append([])
             size = 0
         batches[-1].append(period)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from retrain_pipeline.monitoring.champion import Champion, read_champion
 from retrain_pipeline.monitoring.drift import Drift, drift, missing, out_of_range, unseen
 from retrain_pipeline.monitoring.errors import ReferenceMissing
-from retrain_pipeline.monitoring.feedback import champion_losses
+from retrain_pipeline.monitoring.explaining import Explained, Seen, explain
+from retrain_pipeline.monitoring.feedback import champion_losses, mature_until
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
@@ -34,6 +35,7 @@ class Found:
     missing: dict[str, int]
     out_of_range: dict[str, int]
     evidently: "HtmlReport | None"
+    explained: Explained
 
 
 def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool) -> Found:
@@ -45,7 +47,9 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         words = "no champion yet" if champion is None else f"champion {champion.version} has no reference profile"
         nothing = Drift(Verdict.INCONCLUSIVE, words)
         judged = _performance(stores, spec, champion, end)
-        return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None)
+        seen = Seen(judged, nothing, nothing, {}, {}, {})
+        explained = explain(stores, spec, champion, seen, period, end)
+        return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None, explained)
     run_length = spec.trigger.expected_run_length_periods
     inputs = read_inputs(stores.lake, spec, period, end, reference.features, spec.report.max_rows if due else 0)
     answers = read_answers(stores.lake, spec, period, champion.version, reference.predictions)
@@ -53,18 +57,22 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         columns = Drift(Verdict.INCONCLUSIVE, "the period has no features")
     else:
         columns = drift(reference.features, inputs.columns, run_length)
+    moved, judged = _prediction_drift(reference, answers, run_length), _performance(stores, spec, champion, end)
+    strange = unseen(reference.features.columns, inputs.columns)
+    seen = Seen(judged, columns, moved, reference.features.columns, inputs.columns, strange)
     return Found(
         champion,
         inputs,
         answers,
         columns,
-        _prediction_drift(reference, answers, run_length),
-        _performance(stores, spec, champion, end),
+        moved,
+        judged,
         labels,
-        unseen(reference.features.columns, inputs.columns),
+        strange,
         missing(inputs.columns),
         out_of_range(inputs.columns),
         _evidently(stores, spec, period, reference, inputs),
+        explain(stores, spec, champion, seen, period, end),
     )
 
 
@@ -94,6 +102,7 @@ def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end
         spec.data.time.calendar(),
         block_hours=spec.gates.block_hours,
         run_length_periods=spec.trigger.expected_run_length_periods,
+        until=mature_until(spec, end),
     )
 
 

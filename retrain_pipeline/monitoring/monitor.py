@@ -6,7 +6,9 @@ from typing import Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.monitoring.diagnosis import FAULTS, Diagnosis
 from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.late import Late
 from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
 from retrain_pipeline.monitoring.performance import Performance
@@ -16,6 +18,8 @@ from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
 
 MONITORED = "monitored"
+DATA_DOUBTED = "data_doubted"
+"""Entered when labels or columns look wrong: somebody must look, and a retrain would learn it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,9 @@ class MonitoringReport:
     unseen_by_column: dict[str, int]
     missing_by_column: dict[str, int]
     labels: Labels
+    diagnosis: Diagnosis
+    late: Late | None
+    """None before the first release."""
     report: str
     evidently: str | None
     plot: str | None
@@ -95,6 +102,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     entry = stores.ledger.append(
         NewEntry(actor="monitoring", action=MONITORED, model=spec.name, subject=period, payload=payload, key=key)
     )
+    if found.explained.diagnosis.cause in FAULTS:
+        _doubt(stores, spec, period, found.explained.diagnosis)
     return MonitoringReport(
         model=spec.name,
         period=period,
@@ -111,6 +120,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
         unseen_by_column=found.unseen,
         missing_by_column=found.missing,
         labels=found.labels,
+        diagnosis=found.explained.diagnosis,
+        late=found.explained.late,
         report=report,
         evidently=evidently,
         plot=plot,
@@ -118,9 +129,18 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     )
 
 
+def _doubt(stores: Stores, spec: ModelSpec, period: str, diagnosis: Diagnosis) -> None:
+    """Enter a fault of labels or columns once a period and cause, for alerts."""
+    payload = {"period": period, "cause": diagnosis.cause.value, "words": diagnosis.words[:1000]}
+    key = f"{DATA_DOUBTED}:{spec.name}:{period}:{diagnosis.cause.value}"
+    stores.ledger.append(
+        NewEntry(actor="monitoring", action=DATA_DOUBTED, model=spec.name, subject=period, payload=payload, key=key)
+    )
+
+
 def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[str, Any]:
     """Return what the ledger keeps: scalars that the trigger reads, and no more."""
-    judged = found.performance
+    judged, diagnosis, late = found.performance, found.explained.diagnosis, found.explained.late
     return {
         "period": period,
         "as_of": end.isoformat(),
@@ -134,8 +154,12 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
             "validated": judged.validated,
             "n": judged.n,
             "relative_rise": judged.relative_rise,
+            "evidence": judged.statistic,
+            "alarm_at": judged.threshold,
             "words": judged.words,
         },
+        "diagnosis": {"cause": diagnosis.cause.value, "words": diagnosis.words[:1000]},
+        "estimated_loss": _guessed(late) if late else None,
         "labelled_periods": found.labels.periods,
         "labels_total": found.labels.total,
         "new_labels_since_champion": found.labels.new,
@@ -144,6 +168,19 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
         "latency_ms_p95": found.answers.latency_ms_p95,
         "unseen": sum(found.unseen.values()),
         "missing": sum(found.missing.values()),
+    }
+
+
+def _guessed(late: Late) -> dict[str, Any]:
+    guess, judged = late.guess, late.reconciled
+    return {
+        "method": guess.method,
+        "estimate": guess.estimate,
+        "low": guess.low,
+        "high": guess.high,
+        "words": guess.words,
+        "reconciled": len(judged),
+        "inside": sum(one.inside for one in judged),
     }
 
 
@@ -163,6 +200,7 @@ def _checks(found: Found) -> dict[str, Any]:
         "drift": [asdict(result) for result in found.drift.results],
         "prediction_drift": [asdict(result) for result in found.prediction_drift.results],
         "performance": asdict(found.performance),
+        "explained": found.explained.to_json(),
         "unseen": found.unseen,
         "missing": found.missing,
         "out_of_range": found.out_of_range,

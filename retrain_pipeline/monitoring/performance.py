@@ -1,27 +1,21 @@
 """Performance: is the champion's loss on mature labels still what was validated, or has it risen?
 
-The newest labelled periods (four of them, and the last one alone) are compared, one-sided, with two things: the
-**validated** loss, with its own standard error since it was measured on a few weeks too; and, once the champion has
-served long enough, with its own loss in the periods before. The first finds a model that was never as good as promised;
-a baseline learned after release would not. The second finds decay from a level that a validation on hard weeks had put
-too high. The long window finds the steady rise, the short one the jump.
+An e-detector (`edetector`) bets on a rise of the loss over the **validated** one, block by block since the release,
+and alarms once in `run_length_periods` periods if nothing changes, with the validated loss itself estimated from a few
+weeks. Over a baseline learned after release it would miss a model that was never as good as promised; and as blocks of
+production join the validated ones, decay from a level that a validation on hard weeks had put too high is found too.
 
-What the test assumes, and what was measured. Blocks of `gates.block_hours` are the observations, weighted by their
-rows (ratio estimator), so dependence inside a block does no harm. Dependence from one block to the next is allowed for
-by the lag-1 autocorrelation ρ of the blocks: the variance is multiplied by (1 + ρ)/(1 − ρ), ρ at least 0 and with its
-small-sample bias 1/blocks added (Kendall 1954, *Biometrika* 41:403). Student's t has Welch and Satterthwaite's degrees
-of freedom. A look has level `LOOKS_SHARE`/run length, shared by the comparisons: windows overlap from look to look and
-the validated loss is one draw for all of them, so false alarms come in clusters, and one in 100 looks is less than one
-cluster in 200. In simulation (lives of 26 weekly looks, blocks of a day, validation on 14 blocks, run length 200
-declared) there was one false alarm in 300 looks for normal losses, 320 for exponential ones, 120 where days have
-ρ = 0.3 and 65 where ρ = 0.5: the validated loss comes without ρ. So the declared run length is kept where days are
-independent and missed by a factor of two to three where they are strongly dependent.
+An alarm is FAIL when the loss has risen by 5 % as well: of the newest four periods, or of the last one alone where that
+tells more (a window with a jump inside takes the jump for noise). Compared with Welch's t of those windows against the
+validated loss and against the champion's own past, which this replaces, on lives of 26 weekly looks with 14 validated
+days: `docs/benchmarks/loss_calibration.md`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.monitoring.edetector import NORMAL_ROWS, Detector, Pay, advance, start
 from retrain_pipeline.periods import Calendar
 from retrain_pipeline.verdicts import Verdict
 
@@ -34,16 +28,12 @@ LONG_BLOCKS = 8
 """The long window reaches over at least so many blocks: four hours of an hourly model are no sample."""
 SHORT_BLOCKS = 4
 """The short window reaches over a period, and at least so many blocks."""
-SHORT_SHARE = 0.1
-"""The short window's share of the level: it is there for jumps, which need no more."""
 MIN_BLOCKS = 2
 MIN_ROWS = 50
 MIN_RISE = 0.05
 """Smaller relative rises are no reason to retrain, however significant."""
-LOOKS_SHARE = 2.0
-_OWN_WINDOWS = 2
-"""The champion's own past is a baseline once it has served two windows."""
-_OWN_BLOCKS = 8
+_NORMAL_CV = 0.5
+"""Means of blocks that vary by more than half of themselves are not near normal: five errors in a block do."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +61,11 @@ class Performance:
     relative_rise: float | None = None
     statistic: float | None = None
     threshold: float | None = None
+    """Evidence (the sum of the e-detector) and what it takes for an alarm."""
     against: str | None = None
-    """`validated` or `own_past`: the comparison that `statistic` and `threshold` (in standard errors) are of."""
+    """What the loss is above, if it has risen: `validated`, or its `own_past` where that is lower."""
+    detector: dict[str, Any] | None = None
+    """State of the e-detector after the newest whole block: `edetector.Detector.to_json`."""
 
 
 def estimate(losses: "NDArray[np.float64]", event_time: Any, block_hours: float) -> LossEstimate:
@@ -116,6 +109,48 @@ def window_starts(newest: datetime, calendar: Calendar, block_hours: float) -> t
     return (long, short) if short > long else (long,)
 
 
+def loss_blocks(
+    losses: "NDArray[np.float64]", event_time: Any, block_hours: float, usual_rows: float, until: datetime | None = None
+) -> list[tuple[float, float]]:
+    """Return mean loss and rows (as a share of the usual number) of each block that is over by `until`, in order.
+
+    Parameters
+    ----------
+    losses, event_time
+        As for `estimate`; also n = 0.
+    until
+        Labels of events before then are known: a block that is not over would be another at the next look.
+    """
+    import numpy as np
+
+    hours = np.asarray(event_time).astype("datetime64[us]").astype(np.int64) / 3.6e9
+    numbers = np.floor(hours / block_hours).astype(np.int64)
+    if until is not None:
+        over = numbers < int(until.timestamp() / 3600 // block_hours)
+        numbers, losses = numbers[over], losses[over]
+    _, blocks = np.unique(numbers, return_inverse=True)
+    rows, sums = np.bincount(blocks), np.bincount(blocks, weights=losses)
+    return [(float(total / n), float(n / usual_rows)) for total, n in zip(sums, rows, strict=True)]
+
+
+def detector(validated: LossEstimate, run_length_periods: float) -> Detector:
+    """Return the e-detector of a champion at its release."""
+    variance = validated.se**2 * validated.blocks
+    normal = validated.mean > 0 and variance <= (_NORMAL_CV * validated.mean) ** 2
+    pay: Pay = "blocks" if normal and usual_rows(validated) >= NORMAL_ROWS else "rows"
+    return start(validated.mean, validated.se, validated.blocks, run_length_periods, pay)
+
+
+def usual_rows(validated: LossEstimate) -> float:
+    """Return the rows that a block had in the validation."""
+    return max(validated.n / max(validated.blocks, 1), 1.0)
+
+
+def restart_weight(calendar: Calendar, block_hours: float) -> float:
+    """Return the share of a period that a block is: the restarts of a period have weight 1 together."""
+    return block_hours * 3600 / (calendar.shift(calendar.origin, 1) - calendar.origin).total_seconds()
+
+
 def performance(
     losses: "NDArray[np.float64]",
     event_time: "NDArray[np.datetime64]",
@@ -124,6 +159,7 @@ def performance(
     *,
     block_hours: float,
     run_length_periods: float,
+    until: datetime | None = None,
 ) -> Performance:
     """Judge a champion by its row losses since release, labels mature.
 
@@ -134,12 +170,14 @@ def performance(
     validated
         The validated loss; None when the champion has none on record.
     run_length_periods
-        Looks (one a period) per false alarm.
+        Periods (one look each) per false alarm.
+    until
+        As for `loss_blocks`.
 
     Returns
     -------
     Performance
-        INCONCLUSIVE without a validated loss or with fewer than 50 rows or 2 blocks; FAIL on a significant rise of at
+        INCONCLUSIVE without a validated loss or with fewer than 50 rows or 2 blocks; FAIL on an alarm and a rise of at
         least 5 %; else PASS.
     """
     import numpy as np
@@ -150,95 +188,65 @@ def performance(
     if not len(losses):
         words = f"no mature label since the release ({told})"
         return Performance(Verdict.INCONCLUSIVE, words, validated=validated.mean)
+    if strange := int((~np.isfinite(losses)).sum()):  # their mean would compare as no rise
+        words = f"{strange} of {len(losses)} losses are not finite ({told}): see the answers and labels of these rows"
+        return Performance(Verdict.INCONCLUSIVE, words, n=len(losses), validated=validated.mean)
     times = np.asarray(event_time).astype("datetime64[us]")
     starts = window_starts(_moment(times.max()), calendar, block_hours)
     recent = [times >= np.datetime64(start.replace(tzinfo=None), "us") for start in starts]
     windows = [estimate(losses[rows], times[rows], block_hours) for rows in recent]
-    long = windows[0]
-    if not _enough(long):
+    if not _enough(windows[0]):
+        long = windows[0]
         words = (
             f"{long.n} mature labels in {long.blocks} blocks since the release ({told}): "
             f"at least {MIN_ROWS} in {MIN_BLOCKS} are needed"
         )
         return Performance(Verdict.INCONCLUSIVE, words, n=long.n, validated=validated.mean, blocks=long.blocks)
-    baselines = {"validated": validated}
-    before = ~recent[0]
-    own = _own_past(losses[before], times[before], times[recent[0]].min(), calendar, block_hours)
-    if own is not None:
-        baselines["own_past"] = own
-    level = LOOKS_SHARE / run_length_periods / len(baselines)
-    levels = [(long, level)]
-    if len(windows) > 1 and _enough(windows[1]):
-        levels = [(long, level * (1 - SHORT_SHARE)), (_no_surer(windows[1], validated), level * SHORT_SHARE)]
-    return _judged(levels, baselines)
-
-
-def _no_surer(window: LossEstimate, validated: LossEstimate) -> LossEstimate:
-    """Return a short window whose blocks vary at least as those of the validation: a few alike are no evidence."""
-    return replace(window, se=max(window.se, validated.se * (validated.blocks / window.blocks) ** 0.5))
+    blocks = loss_blocks(losses, times, block_hours, usual_rows(validated), until)
+    state = advance(detector(validated, run_length_periods), blocks, restart_weight(calendar, block_hours))
+    past = losses[~recent[0]]
+    own = float(past.mean()) if len(past) >= MIN_ROWS else None
+    return _judged([window for window in windows if _enough(window)], validated, own, state)
 
 
 def _enough(window: LossEstimate) -> bool:
     return window.n >= MIN_ROWS and window.blocks >= MIN_BLOCKS
 
 
-def _own_past(
-    losses: "NDArray[np.float64]",
-    times: "NDArray[np.datetime64]",
-    window: "np.datetime64",
-    calendar: Calendar,
-    block_hours: float,
-) -> LossEstimate | None:
-    if len(losses) < MIN_ROWS:
-        return None
-    served = calendar.periods_since(_moment(times.min()), _moment(window))
-    past = estimate(losses, times, block_hours)
-    enough = served >= LONG_PERIODS * (_OWN_WINDOWS - 1) and past.blocks >= _OWN_BLOCKS
-    return past if enough else None
-
-
-def _judged(windows: list[tuple[LossEstimate, float]], baselines: dict[str, LossEstimate]) -> Performance:
-    """Return FAIL when a window has risen over a baseline, each window at its level."""
-    compared = [
-        (window, name, *_compare(window, one, level)) for name, one in baselines.items() for window, level in windows
-    ]
+def _judged(windows: list[LossEstimate], validated: LossEstimate, own: float | None, state: Detector) -> Performance:
+    """Return FAIL for an alarm with a rise over the validated loss or over the champion's own past."""
+    baselines = {"validated": validated.mean} | ({} if own is None else {"own_past": own})
     risen = [
-        found for found in compared if found[2] > found[3] and found[0].mean > baselines[found[1]].mean * (1 + MIN_RISE)
+        ((now.mean - loss) / now.se if now.se else float("inf"), now, name)
+        for name, loss in baselines.items()
+        for now in windows
+        if now.mean > loss * (1 + MIN_RISE)
     ]
-    now, against, statistic, threshold = (risen or compared)[0]
-    validated = baselines["validated"].mean
-    rise = (now.mean - validated) / validated if validated > 0 else None
+    over = [one for one in risen if one[2] == "validated"] or risen
+    _, now, against = max(over, key=lambda one: one[0]) if over else (0.0, windows[0], None)
+    rise = (now.mean - validated.mean) / validated.mean if validated.mean > 0 else None
     shown = "" if rise is None else f" ({rise:+.0%})"
-    words = f"loss {now.mean:.4g} against {validated:.4g} validated{shown}, n={now.n}"
+    words = f"loss {now.mean:.4g} against {validated.mean:.4g} validated{shown}, n={now.n}"
     if against == "own_past":
-        past = baselines["own_past"]
-        words += f"; it was {past.mean:.4g} over the {past.n} rows before"
-    if not risen:
+        words += f"; it was {own:.4g} before"
+    words += f"; evidence {state.evidence:.3g}, alarm at {state.threshold:.3g}"
+    failed = state.alarmed and against is not None
+    if not failed:
         words += ": no rise beyond noise and 5 %"
     return Performance(
-        verdict=Verdict.FAIL if risen else Verdict.PASS,
+        verdict=Verdict.FAIL if failed else Verdict.PASS,
         words=words,
         n=now.n,
         mean=now.mean,
-        validated=validated,
-        se=now.se,
+        validated=validated.mean,
+        se=now.se if now.blocks >= MIN_BLOCKS else None,
         blocks=now.blocks,
         relative_rise=rise,
-        statistic=statistic,
-        threshold=threshold,
+        statistic=state.evidence,
+        threshold=state.threshold,
         against=against,
+        detector=state.to_json(),
     )
-
-
-def _compare(now: LossEstimate, before: LossEstimate, level: float) -> tuple[float, float]:
-    """Return the rise in standard errors and the least that is significant (Welch and Satterthwaite's t)."""
-    from scipy.stats import t
-
-    variance = now.se**2 + before.se**2
-    if variance == 0:  # losses that never vary: any difference is beyond noise
-        return (1.0 if now.mean > before.mean else 0.0), 0.5
-    dof = variance**2 / (now.se**4 / now.dof + before.se**4 / before.dof)
-    return (now.mean - before.mean) / variance**0.5, float(t.isf(level, max(dof, 1.0)))
 
 
 def _moment(value: "np.datetime64") -> datetime:

@@ -22,6 +22,10 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
 
     Parts: `drift`, `prediction_drift`, `performance`, `loss` (mean loss of the labels that became known in the period;
     threshold: the champion's validated loss), `latency_ms_mean`, `latency_ms_p95`, `unseen`, `missing`, `out_of_range`.
+    Of late labels: `labels_known` (share known by an age in periods, the column), `maturing` (estimated loss of an
+    earlier period whose labels still come; effect: from there to its upper bound), `estimated_loss` (of this period,
+    without labels; column: the version; effect: half the interval), `reconciled` (loss of an earlier period; threshold:
+    what was estimated; effect: what was missed). And `diagnosis`, with the cause as column.
     Measurements that nothing is judged by have no verdict.
     """
     import pandas as pd
@@ -43,11 +47,32 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
     for part, counts in counted:
         for column, count in sorted(counts.items()):
             records.append((part, column, float(count), None, found.inputs.rows, None, None, ""))
+    records += _explained_rows(found)
     names = ["part", "column", "statistic", "threshold", "n", "effect", "verdict", "words"]
     frame = pd.DataFrame(records, columns=names)
     numbers = {name: frame[name].astype("float64") for name in ("statistic", "threshold", "effect")}
     times = {"_event_time": pd.Timestamp(start), "_known_time": pd.Timestamp(end)}
     return frame.assign(**numbers).assign(**times)
+
+
+def _explained_rows(found: "Found") -> list[tuple[Any, ...]]:
+    diagnosis, late = found.explained.diagnosis, found.explained.late
+    records: list[tuple[Any, ...]] = [("diagnosis", diagnosis.cause.value, None, None, 0, None, None, diagnosis.words)]
+    if late is None or found.champion is None:
+        return records
+    for age, share in enumerate(late.curve.known):
+        records.append(("labels_known", str(age), share, None, 0, late.curve.se[age], None, f"known by age {age}"))
+    for one in late.maturing:
+        half = one.high - one.estimate if one.high is not None and one.estimate is not None else None
+        records.append(("maturing", one.period, one.estimate, one.early, one.n, half, None, one.words))
+    guess = late.guess
+    half = guess.high - guess.estimate if guess.high is not None and guess.estimate is not None else None
+    version = found.champion.version
+    records.append(("estimated_loss", version, guess.estimate, None, guess.n, half, None, guess.words))
+    for past in late.reconciled:
+        off = past.realized - past.estimate
+        records.append(("reconciled", past.period, past.realized, past.estimate, past.n, off, None, past.words))
+    return records
 
 
 def _period_loss(lake: Lake, spec: ModelSpec, period: str) -> tuple[float | None, int]:

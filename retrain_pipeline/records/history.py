@@ -27,6 +27,7 @@ _ACTIONS = (
     "superseded",
     "rolled_back",
     "monitored",
+    "data_doubted",
     "contract_failed",
     "run_failed",
     "alerted",

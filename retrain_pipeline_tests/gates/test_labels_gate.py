@@ -11,15 +11,8 @@ from retrain_pipeline.gates.calibration import (
     not_calibrated,
     residual_bias,
 )
-from retrain_pipeline.gates.labels import (
-    LabelRows,
-    auc_influence,
-    excess_agreement,
-    labels,
-    leakage,
-    rank_agreement,
-    relabelled,
-)
+from retrain_pipeline.gates.labels import LabelRows, labels, leakage
+from retrain_pipeline.learning.concord import auc_influence, excess_agreement, rank_agreement, relabelled
 from retrain_pipeline.verdicts import Verdict
 
 TRAIN = pd.date_range("2024-01-01", periods=24 * 56, freq="h", tz="UTC")
