@@ -1,5 +1,6 @@
 """One look at a period: everything that is measured and judged, before anything is stored."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from retrain_pipeline.monitoring.feedback import champion_losses
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
+from retrain_pipeline.monitoring.summaries import ColumnProfile, Profile
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
@@ -46,19 +48,18 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         nothing = Drift(Verdict.INCONCLUSIVE, words)
         judged = _performance(stores, spec, champion, end)
         return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None)
-    run_length = spec.trigger.expected_run_length_periods
     inputs = read_inputs(stores.lake, spec, period, end, reference.features, spec.report.max_rows if due else 0)
     answers = read_answers(stores.lake, spec, period, champion.version, reference.predictions)
     if not inputs.rows:
         columns = Drift(Verdict.INCONCLUSIVE, "the period has no features")
     else:
-        columns = drift(reference.features, inputs.columns, run_length)
+        columns = _drift(spec, reference.features, inputs.columns, reference.feature_periods, "columns")
     return Found(
         champion,
         inputs,
         answers,
         columns,
-        _prediction_drift(reference, answers, run_length),
+        _prediction_drift(spec, reference, answers),
         _performance(stores, spec, champion, end),
         labels,
         unseen(reference.features.columns, inputs.columns),
@@ -77,10 +78,18 @@ def _reference(stores: Stores, spec: ModelSpec, champion: Champion | None) -> Re
         return None  # a version from before references were kept: its drift is INCONCLUSIVE, and says why
 
 
-def _prediction_drift(reference: Reference, answers: Answers, run_length: float) -> Drift:
+def _drift(
+    spec: ModelSpec, whole: Profile, now: Mapping[str, ColumnProfile], periods: Sequence[Profile], what: str
+) -> Drift:
+    run_length, least = spec.trigger.expected_run_length_periods, spec.trigger.min_drift_sd
+    return drift(whole, now, run_length, what, periods=periods, min_effect=least)
+
+
+def _prediction_drift(spec: ModelSpec, reference: Reference, answers: Answers) -> Drift:
     if reference.predictions is None or answers.profile is None:
         return Drift(Verdict.INCONCLUSIVE, "the champion predicted nothing in this period")
-    return drift(reference.predictions, {"prediction": answers.profile}, run_length, "predictions")
+    now = {"prediction": answers.profile}
+    return _drift(spec, reference.predictions, now, reference.prediction_periods, "predictions")
 
 
 def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end: datetime) -> Performance:
