@@ -92,14 +92,15 @@ def drift(
     used = [one for one in periods if one.rows]
     alpha = 1.0 / run_length_periods / max(len(reference.columns), 1)
     results = _refused(reference, current)
-    units = {name: words for name in reference.columns if (words := _unit(name, reference, current, used))}
+    units = {name: words for name in reference.columns if (words := _unit(name, current, used))}
     readings = [
         reading
         for name, column in sorted(reference.columns.items())
         if name not in results
         for reading in readings_of(name, column, [one.columns[name] for one in used], current[name])
     ]
-    for name, (reading, threshold) in _farthest(readings, _null(readings, used), alpha, min_effect).items():
+    farthest = _farthest(readings, _null(readings, used), alpha, min_effect) if readings else {}
+    for name, (reading, threshold) in farthest.items():
         m, n = _rows(current[name]), _rows(reference.columns[name])
         results[name] = _judged(reading, threshold, m, n, units.get(name), len(used))
     return _together(tuple(results[name] for name in sorted(results)), what)
@@ -123,14 +124,11 @@ def _rows(column: ColumnProfile) -> int:
     return column.count + column.nulls
 
 
-def _unit(
-    name: str, reference: Profile, current: Mapping[str, ColumnProfile], periods: Sequence[Profile]
-) -> str | None:
-    whole, now = reference.columns[name], current.get(name)
-    if not isinstance(whole, NumericProfile) or not isinstance(now, NumericProfile):
+def _unit(name: str, current: Mapping[str, ColumnProfile], periods: Sequence[Profile]) -> str | None:
+    now, past = current.get(name), [one.columns[name] for one in periods]
+    if not isinstance(now, NumericProfile):
         return None
-    past = [column for one in periods if isinstance(column := one.columns[name], NumericProfile)]
-    return changed_unit(whole, past, now)
+    return changed_unit([one for one in past if isinstance(one, NumericProfile)], now)
 
 
 def _null(readings: Sequence[Reading], periods: Sequence[Profile]) -> Null:
@@ -147,8 +145,6 @@ def _farthest(
     """Return, per column, the reading that is least likely under no drift, and its threshold."""
     import numpy as np
 
-    if not readings:
-        return {}
     surprise = null.tail(np.array([one.shift for one in readings])) / np.array([one.weight for one in readings])
     # Of those that are certain (the tail underflows to 0) the farthest; a movement that does not matter comes last.
     order = sorted(

@@ -5,6 +5,7 @@ of them cost less than one search, since each is a single vector instruction ove
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.monitoring.errors import ProfilesDiffer
@@ -48,24 +49,32 @@ def profile(frame: "pd.DataFrame", edges: Mapping[str, Edges] | None = None) -> 
         When a numeric column of the reference holds text here.
     """
     names = [name for name in frame.columns if not str(name).startswith("_")] if edges is None else list(edges)
-    columns = {str(name): profile_column(frame[name], None if edges is None else edges[name]) for name in names}
-    return Profile(len(frame), columns)
+    cells = {str(name): edges_of(frame[name]) if edges is None else edges[name] for name in names}
+    found: dict[str, ColumnProfile] = dict(_numeric_of_frame(frame, cells))
+    for name, levels in cells.items():
+        if _is_category(levels):
+            found[name] = _category_of(_levels(frame[name]), levels, len(frame))
+    return Profile(len(frame), {name: found[name] for name in cells})
 
 
 def profile_column(column: "pd.Series[Any]", edges: Edges | None = None) -> ColumnProfile:
     """Return the profile of one column; see `profile`."""
+    found = profile(column.to_frame("x"), None if edges is None else {"x": edges})
+    return found.columns["x"]
+
+
+def _numeric_of_frame(frame: "pd.DataFrame", cells: Mapping[str, Edges]) -> dict[str, NumericProfile]:
     import polars as pl
 
-    if edges is None:
-        edges = edges_of(column)
-    rows = len(column)
-    if _is_category(edges):
-        return _category_of(_levels(column), edges, rows)
-    if not _is_numeric(column) and column.notna().any():
-        example = column.dropna().iloc[0]
-        raise ProfilesDiffer(f"column {column.name!r} was a number and now holds text, e.g. {example!r:.60}")
-    values = column.to_numpy(dtype="float64", na_value=float("nan"))
-    return _numeric_profiles(pl.LazyFrame({"x": values}), {"x": tuple(float(edge) for edge in edges)}, rows)["x"]
+    numbers = {name: tuple(float(edge) for edge in cuts) for name, cuts in cells.items() if not _is_category(cuts)}
+    values = {}
+    for name in numbers:
+        column = frame[name]
+        if not _is_numeric(column) and column.notna().any():
+            example = column.dropna().iloc[0]
+            raise ProfilesDiffer(f"column {name!r} was a number and now holds text, e.g. {example!r:.60}")
+        values[name] = column.to_numpy(dtype="float64", na_value=float("nan"))
+    return _numeric_profiles(pl.LazyFrame(values), numbers, len(frame))
 
 
 def profile_lazy(rows: "pl.LazyFrame", edges: Mapping[str, Edges]) -> Profile:
@@ -155,7 +164,7 @@ def _numeric_of(found: Mapping[str, Any], name: str, edges: tuple[float, ...], r
     low, high = (None if not count else float(found[f"{name}:{what}"]) for what in ("min", "max"))
     return NumericProfile(
         edges=edges,
-        counts=tuple(after - before for before, after in zip(upto, upto[1:], strict=False)),
+        counts=tuple(after - before for before, after in pairwise(upto)),
         below=below,
         above=count - upto[-1],
         nulls=rows - count,

@@ -13,11 +13,10 @@ from retrain_pipeline.monitoring.summaries import NumericProfile
 MARGIN = math.log(1.5)
 """Miles for kilometres are a factor of 1.6; the standard deviations of samples of 50 rows differ by less than 1.5."""
 _MIN_PERIODS = 3
-# A ratio of two means says what the factor was only when values are mostly on one side of zero.
 _ROUND = (10, 60, 100, 1000, 3600, 1_000_000)
 
 
-def changed_unit(reference: NumericProfile, periods: Sequence[NumericProfile], current: NumericProfile) -> str | None:
+def changed_unit(periods: Sequence[NumericProfile], current: NumericProfile) -> str | None:
     """Return in words that the spread has left its band, or None; without three periods that vary nothing is said."""
     past = [math.log(one.std) for one in periods if one.std > 0]
     if len(past) < _MIN_PERIODS or len(past) < len(periods) or not current.std > 0:
@@ -26,10 +25,10 @@ def changed_unit(reference: NumericProfile, periods: Sequence[NumericProfile], c
     width = max(max(past) - min(past), MARGIN)
     if min(past) - width <= now <= max(past) + width:
         return None
-    ratio = current.std / reference.std
+    usual = math.exp(sum(past) / len(past))
     return (
-        f"spread {current.std:.3g} is {_times(ratio)} that of the reference ({reference.std:.3g}; its periods had "
-        f"{math.exp(min(past)):.3g} to {math.exp(max(past)):.3g}): a changed unit?"
+        f"spread {current.std:.3g} is {_times(current.std / usual)} that of the reference's periods "
+        f"({math.exp(min(past)):.3g} to {math.exp(max(past)):.3g}): a changed unit?"
     )
 
 
