@@ -6,8 +6,8 @@ farther than the minimum effect. One multiplicity rule: a look may raise a false
 and that error is split evenly over columns and, within a numeric column, eight tenths to its level and the rest evenly
 over the other readings (Bonferroni; it holds whatever the dependence between columns).
 
-A column whose null is so wide that a shift of a standard deviation would pass is INCONCLUSIVE when nothing was found:
-its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
+A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
+found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,9 @@ from retrain_pipeline.verdicts import Verdict, worst
 
 MIN_EFFECT = 0.1
 """Less than this, in standard deviations, is no drift whatever its significance; half of what Cohen calls small."""
-BLIND = 1.0
-"""A threshold above this leaves a column undecided: nobody would call a shift of one standard deviation no drift."""
+BLIND = 2.0
+"""A column whose main reading has a threshold above this is undecided: at two standard deviations apart, two normal
+distributions share less than a third of their rows, and nobody would call that no drift."""
 MIN_ROWS = 50
 
 
@@ -100,9 +101,9 @@ def drift(
         for reading in readings_of(name, column, [one.columns[name] for one in used], current[name])
     ]
     farthest = _farthest(readings, _null(readings, used), alpha, min_effect) if readings else {}
-    for name, (reading, threshold) in farthest.items():
+    for name, one in farthest.items():
         m, n = _rows(current[name]), _rows(reference.columns[name])
-        results[name] = _judged(reading, threshold, m, n, units.get(name), len(used))
+        results[name] = _judged(one, m, n, units.get(name), len(used))
     return _together(tuple(results[name] for name in sorted(results)), what)
 
 
@@ -139,10 +140,17 @@ def _null(readings: Sequence[Reading], periods: Sequence[Profile]) -> Null:
     return learned_null(past, rows, np.array([one.n for one in readings], dtype=np.float64))
 
 
-def _farthest(
-    readings: Sequence[Reading], null: Null, alpha: float, min_effect: float
-) -> dict[str, tuple[Reading, float]]:
-    """Return, per column, the reading that is least likely under no drift, and its threshold."""
+@dataclass(frozen=True)
+class Farthest:
+    """The reading of a column that stands out most, its threshold, and whether the column's null hides everything."""
+
+    reading: Reading
+    threshold: float
+    blind: bool
+
+
+def _farthest(readings: Sequence[Reading], null: Null, alpha: float, min_effect: float) -> dict[str, Farthest]:
+    """Return, per column, the reading that is least likely under no drift."""
     import numpy as np
 
     surprise = null.tail(np.array([one.shift for one in readings])) / np.array([one.weight for one in readings])
@@ -152,16 +160,25 @@ def _farthest(
         key=lambda i: (abs(readings[i].shift) <= min_effect, surprise[i], -abs(readings[i].shift), readings[i].what),
     )
     chosen: dict[str, int] = {}
+    main: dict[str, int] = {}
     for i in order:
-        chosen.setdefault(readings[i].column, i)
-    levels = np.array([alpha * readings[i].weight for i in chosen.values()])
-    thresholds = null.only(list(chosen.values())).quantile(levels)
-    pairs = zip(chosen.items(), thresholds, strict=True)
-    return {name: (readings[i], max(float(threshold), min_effect)) for (name, i), threshold in pairs}
+        column = readings[i].column
+        chosen.setdefault(column, i)
+        if column not in main or readings[i].weight > readings[main[column]].weight:
+            main[column] = i
+    which = [*chosen.values(), *(main[column] for column in chosen)]
+    levels = np.array([alpha * readings[i].weight for i in which])
+    thresholds = np.maximum(null.only(which).quantile(levels), min_effect).tolist()
+    of_main = thresholds[len(chosen) :]
+    return {
+        column: Farthest(readings[i], threshold, finest > BLIND)
+        for (column, i), threshold, finest in zip(chosen.items(), thresholds, of_main, strict=False)
+    }
 
 
-def _judged(reading: Reading, threshold: float, m: int, n: int, unit: str | None, periods: int) -> ColumnDrift:
-    """Return the verdict on a column whose farthest reading and its threshold are known."""
+def _judged(found: Farthest, m: int, n: int, unit: str | None, periods: int) -> ColumnDrift:
+    """Return the verdict on a column whose farthest reading is known."""
+    reading, threshold = found.reading, found.threshold
     effect = reading.shift
     statistic = abs(effect)
     way = "up" if effect > 0 else "down"
@@ -174,7 +191,7 @@ def _judged(reading: Reading, threshold: float, m: int, n: int, unit: str | None
         return ColumnDrift(reading.column, statistic, threshold, m, effect, Verdict.FAIL, words)
     if statistic > threshold:
         verdict, words = Verdict.FAIL, f"{moved}, above {threshold:.2g} ({basis})"
-    elif threshold > BLIND:
+    elif found.blind:
         verdict = Verdict.INCONCLUSIVE
         words = f"{moved}, and {threshold:.2g} would be within what the reference periods did ({basis})"
     else:

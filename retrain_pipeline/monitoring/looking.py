@@ -9,6 +9,7 @@ from retrain_pipeline.monitoring.champion import Champion, read_champion
 from retrain_pipeline.monitoring.drift import Drift, drift, missing, out_of_range, unseen
 from retrain_pipeline.monitoring.errors import ReferenceMissing
 from retrain_pipeline.monitoring.feedback import champion_losses
+from retrain_pipeline.monitoring.kept import PeriodSummary, read_joint
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
@@ -36,6 +37,7 @@ class Found:
     missing: dict[str, int]
     out_of_range: dict[str, int]
     evidently: "HtmlReport | None"
+    summary: PeriodSummary | None = None
 
 
 def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool) -> Found:
@@ -66,6 +68,13 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         missing(inputs.columns),
         out_of_range(inputs.columns),
         _evidently(stores, spec, period, reference, inputs),
+        PeriodSummary(
+            period,
+            champion.version,
+            Profile(inputs.rows, inputs.columns),
+            Profile(answers.rows, {"prediction": answers.profile}) if answers.profile else None,
+            read_joint(stores, spec, period, end, champion.version, reference),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.kept import MONITORED
 from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
 from retrain_pipeline.monitoring.performance import Performance
@@ -14,8 +15,6 @@ from retrain_pipeline.monitoring.shown import monitoring_rows, stored_loss_plot
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
-
-MONITORED = "monitored"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)
     plot = stored_loss_plot(stores, spec, end) if due else None
-    facts = _facts(period, end, found, verdict)
+    summary = stores.artifacts.put_json(found.summary.to_json()) if found.summary else None
+    facts = {**_facts(period, end, found, verdict), "summary": summary}
     report = stores.artifacts.put_json(
         {"schema": "monitoring/1", "model": spec.name, "words": words, "plot": plot, **facts, "checks": _checks(found)}
     )

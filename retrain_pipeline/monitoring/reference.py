@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.monitoring.errors import ReferenceMissing
+from retrain_pipeline.monitoring.joint import MAX_CLASSES, class_name
 from retrain_pipeline.monitoring.profile import profile
 from retrain_pipeline.monitoring.summaries import Profile, with_edges, without_edges
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PROFILED = "profiled"
@@ -31,6 +33,8 @@ class Reference:
     sample: str
     feature_periods: tuple[Profile, ...] = ()
     prediction_periods: tuple[Profile, ...] = ()
+    classes: tuple[str, ...] | None = None
+    """Of the label in training; None for a number."""
 
 
 def store_reference(stores: Stores, spec: ModelSpec, version: str, *, actor: str = "pipeline") -> str:
@@ -63,6 +67,7 @@ def store_reference(stores: Stores, spec: ModelSpec, version: str, *, actor: str
         "features": _profiles(features, periods),
         "predictions": _profiles(answers, periods),
         "sample": stores.artifacts.put(target.getvalue()),
+        "classes": None if spec.data.label.task == "regression" else _classes(frames.train_y),
     }
     digest = stores.artifacts.put_json(value)
     entry = stores.ledger.append(
@@ -76,6 +81,10 @@ def store_reference(stores: Stores, spec: ModelSpec, version: str, *, actor: str
         )
     )
     return str(entry.payload["profile"])
+
+
+def _classes(labels: "np.ndarray[Any, Any]") -> list[str]:
+    return sorted({class_name(label) for label in labels.tolist()})[:MAX_CLASSES]
 
 
 def _profiles(frame: "pd.DataFrame", periods: Any) -> dict[str, Any]:
@@ -103,7 +112,9 @@ def read_reference(stores: Stores, model: str, version: str) -> Reference:
     predictions, prediction_periods = _read_profiles(value["predictions"])
     if features is None:
         raise ReferenceMissing(f"{model} {version} has an empty reference profile: release another version")
-    return Reference(features, predictions, value["sample"], feature_periods, prediction_periods)
+    classes = value.get("classes")
+    named = None if classes is None else tuple(classes)
+    return Reference(features, predictions, value["sample"], feature_periods, prediction_periods, named)
 
 
 def _read_profiles(value: Mapping[str, Any] | None) -> tuple[Profile | None, tuple[Profile, ...]]:
