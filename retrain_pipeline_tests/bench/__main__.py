@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-NAMES = ("load", "overhead")
+NAMES = ("load", "overhead", "drift_calibration", "drift_speed")
 
 for name in sys.argv[1:] or NAMES:
     if name not in NAMES:
