@@ -143,6 +143,33 @@ def test_a_significant_trifle_is_no_drift():
     assert "none of 1 columns drifted" in found.words
 
 
+@pytest.mark.fault("G20")
+@pytest.mark.parametrize("window", [28, 91])
+def test_seasons_are_not_mistaken_for_drift(window):
+    """Days of a week and of a year, on another phase each time: the measured rate stays below the declared one."""
+    rng = np.random.default_rng(20)
+    looks = alarms = 0
+    for _ in range(15):
+        hours = np.arange((window + 20) * 24)
+        week, year = rng.uniform(0, 2 * np.pi, 2)
+        season = np.sin(hours * 2 * np.pi / 168 + week) + 2 * np.sin(hours * 2 * np.pi / 8766 + year)
+        sunday = (hours // 24) % 7 == 6
+        stream = pd.DataFrame(
+            {
+                "load": season + rng.normal(size=len(hours)),
+                "open": np.where(sunday & (rng.uniform(size=len(hours)) < 0.8), 0.0, 1.0),
+            }
+        )
+        # a look a day would have 24 rows: three days at a time
+        whole, parts = in_periods(stream.head(window // 3 * 72), window // 3)
+        for look in range(window // 3, window // 3 + 5):
+            now = profile(stream.iloc[look * 72 : (look + 1) * 72], whole.edges).columns
+            looks += 1
+            alarms += drift(whole, now, RUN_LENGTH, periods=parts).verdict is Verdict.FAIL
+    assert looks == 75
+    assert alarms <= 3  # at the declared rate more than 3 of 75 have probability 0.06 %
+
+
 @pytest.mark.fault("I6")
 @pytest.mark.parametrize(("factor", "told"), [(100, "100 times"), (0.01, "1/100 of"), (0.621, "0.6")])
 def test_a_changed_unit_of_a_seasonal_column_is_found_and_named(factor, told):
