@@ -10,7 +10,7 @@ from scipy import stats
 
 from retrain_pipeline.monitoring.distances import jensen_shannon, psi
 from retrain_pipeline.monitoring.drift import drift
-from retrain_pipeline.monitoring.readings import cells
+from retrain_pipeline.monitoring.readings import Reading, cells, readings_of
 from retrain_pipeline.monitoring.summaries import Profile, merge_profiles
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.bench.streams import COLUMNS, cells_of, real_shuffles, stream, summarized
@@ -82,8 +82,39 @@ def three_sigma(look: Look) -> float:
     return worst
 
 
+def _readings(look: Look) -> list[Reading]:
+    columns = look.whole.columns.items()
+    known = {name: [one.columns[name] for one in look.periods] for name, _ in columns}
+    return [r for name, c in columns for r in readings_of(name, c, known[name], look.current.columns[name])]
+
+
+def student(look: Look) -> float:
+    """Tried: the same readings, each against a t prediction interval from its own reference periods."""
+    worst = 0.0
+    for one in _readings(look):
+        spread = max(float(one.past.std(ddof=1)), one.n**-0.5) * (1 + 1 / PERIODS) ** 0.5
+        level = one.weight / RUN_LENGTH / len(look.whole.columns)
+        worst = max(worst, abs(one.shift) / spread / float(stats.t.isf(level / 2, PERIODS - 1)))
+    return worst
+
+
+def block_bootstrap(look: Look) -> float:
+    """Tried: the largest studentized reading against its moving-block bootstrap over the reference periods."""
+    readings = _readings(look)
+    past = np.array([one.past for one in readings]).T
+    scale = np.maximum(past.std(axis=0, ddof=1), np.array([one.n for one in readings]) ** -0.5)
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, PERIODS - 2, (1000, PERIODS // 3))
+    means = past[(starts[:, :, None] + np.arange(3)).reshape(1000, -1)].mean(axis=1)
+    drawn = past[rng.integers(0, PERIODS, 1000)]
+    limit = np.quantile(np.max(np.abs(drawn - means) / scale, axis=1), 1 - 1 / RUN_LENGTH)
+    return float(np.max(np.abs([one.shift for one in readings]) / scale) / limit)
+
+
 PEERS: dict[str, Callable[[Look], float]] = {
     "ours": ours,
+    "t interval (tried)": student,
+    "block bootstrap, max (tried)": block_bootstrap,
     "PSI, χ² null": chi_squared,
     "PSI > 0.2": psi_fixed,
     "KS, Bonferroni": kolmogorov_smirnov,
