@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +41,20 @@ def stream(kind: str, rows: int, periods: int, rng: np.random.Generator) -> np.n
 
 def real_shuffles(rows: int, periods: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the numbers of every real set, its rows in random order: whatever their shape, nothing drifts."""
-    for name, path in REAL.items():
-        file = SHARED / path
-        if not file.exists():
-            continue
-        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
-        values = frame.select_dtypes("number").to_numpy(dtype=float)
-        chosen = rng.permutation(len(values))[: rows * periods]
-        if len(chosen) == rows * periods:
+    for name in REAL:
+        values = _real(name)
+        if len(values) >= rows * periods:
+            chosen = rng.permutation(len(values))[: rows * periods]
             yield name, values[chosen].reshape(periods, rows, -1)
+
+
+@cache
+def _real(name: str) -> np.ndarray:
+    file = SHARED / REAL[name]
+    if not file.exists():
+        return np.empty((0, 0))
+    frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    return frame.select_dtypes("number").to_numpy(dtype=float)
 
 
 def summarized(values: np.ndarray, cells: list[tuple[float, ...]]) -> Profile:
