@@ -3,8 +3,8 @@
 Looked at are the readings of each column (`readings.py`). A column has drifted when one of them lies farther from the
 reference than its null distribution (`null.py`, learned from the champion's reference periods) lets expect, **and**
 farther than the minimum effect. One multiplicity rule: a look may raise a false alarm once in the declared run length,
-and that error is split evenly over columns and, within a numeric column, eight tenths to its level and the rest evenly
-over the other readings (Bonferroni; it holds whatever the dependence between columns).
+and that error is split evenly over columns and, within a numeric column, 85 % to its level and the rest evenly over
+the other readings (Bonferroni; it holds whatever the dependence between columns).
 
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
@@ -25,6 +25,8 @@ BLIND = 2.0
 """A column whose main reading has a threshold above this is undecided: at two standard deviations apart, two normal
 distributions share less than a third of their rows, and nobody would call that no drift."""
 MIN_ROWS = 50
+SPENT = 0.8
+"""Of the declared error, what is spent: tails that are learned from some tens of periods are off by about a fifth."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def drift(
         In standard deviations.
     """
     used = [one for one in periods if one.rows]
-    alpha = 1.0 / run_length_periods / max(len(reference.columns), 1)
+    alpha = SPENT / run_length_periods / max(len(reference.columns), 1)
     results = _refused(reference, current)
     units = {name: words for name in reference.columns if (words := _unit(name, current, used))}
     readings = [
@@ -137,7 +139,8 @@ def _null(readings: Sequence[Reading], periods: Sequence[Profile]) -> Null:
 
     past = np.array([one.past for one in readings], dtype=np.float64).reshape(len(readings), len(periods)).T
     rows = np.array([one.rows for one in periods], dtype=np.float64)
-    return learned_null(past, rows, np.array([one.n for one in readings], dtype=np.float64))
+    n = np.array([one.n for one in readings], dtype=np.float64)
+    return learned_null(past, rows, n, [one.kind for one in readings])
 
 
 @dataclass(frozen=True)

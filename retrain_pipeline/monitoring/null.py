@@ -4,7 +4,7 @@ It is learned from the champion's own reference periods. A reading of period k i
 design effect φ ≥ 1 is what dependence between rows and differences between periods add to the noise of n independent
 rows (Kish 1965, ch. 8), and the noise of neighbouring periods is autocorrelated with ρ. Of each reading the likelihood
 of every (φ, ρ) of a grid is taken with μ integrated out (Harville 1974, restricted likelihood); how common each (φ, ρ)
-is among all readings of a reference is estimated from them by EM, starting from and held to `_prior` (empirical Bayes
+is among the readings of a kind is estimated from them by EM, starting from and held to `_prior` (empirical Bayes
 on a grid: Laird 1978; Smyth 2004 does the same with one parametric prior). Without drift the present then lies around
 the reference with the mixture of normals of variance φ·(1/n + var of the reference's mean given ρ): a predictive
 distribution, so that few periods, or periods that drift with a season, widen it by themselves.
@@ -65,7 +65,9 @@ class Null:
         return Null(self.weights[list(which)], self.scales[list(which)])
 
 
-def learned_null(past: "NDArray[np.float64]", rows: "NDArray[np.float64]", n: "NDArray[np.float64]") -> Null:
+def learned_null(
+    past: "NDArray[np.float64]", rows: "NDArray[np.float64]", n: "NDArray[np.float64]", kinds: Sequence[str] = ()
+) -> Null:
     """Return the null of readings from what they were in the periods of the reference.
 
     Parameters
@@ -76,6 +78,9 @@ def learned_null(past: "NDArray[np.float64]", rows: "NDArray[np.float64]", n: "N
         Rows of each period.
     n
         Rows that carry each reading now. More than a period usually has do not help: what periods differ by stays.
+    kinds
+        Of each reading; what is common is learned within a kind, since dependence between rows shows in their level
+        more than in the share of a cell. Default: all of one kind.
     """
     import numpy as np
 
@@ -89,7 +94,11 @@ def learned_null(past: "NDArray[np.float64]", rows: "NDArray[np.float64]", n: "N
     effects = np.repeat(_EFFECTS, len(_AUTOCORRELATIONS))
     of_means = np.tile(of_mean, len(_EFFECTS))
     scales = np.sqrt(effects * (carried[:, None] + of_means))
-    return Null(_posteriors(likelihoods), scales)
+    weights = np.empty_like(likelihoods)
+    of_kind = np.array(kinds or [""] * len(n))
+    for kind in sorted(set(of_kind.tolist())):
+        weights[of_kind == kind] = _posteriors(likelihoods[of_kind == kind])
+    return Null(weights, scales)
 
 
 def _likelihoods(past: Any, root: Any) -> tuple[Any, Any]:
@@ -127,7 +136,7 @@ def _variance_of_mean(root: Any, rho: float) -> float:
 
 
 def _posteriors(logs: Any) -> Any:
-    """Return the weights of the grid per reading, with the grid's weights over all readings learned by EM."""
+    """Return the weights of the grid per reading, with the grid's weights over these readings learned by EM."""
     import numpy as np
 
     prior = _prior()

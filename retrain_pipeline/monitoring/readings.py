@@ -5,8 +5,8 @@ All are functions of the counts per cell, and scaled so that of n independent ro
 - *level*: the mean of the normal scores of the cells (van der Waerden 1952): a shift of one standard deviation is 1, an
   outlier counts no more than its cell, and of ten cells the loss against the mean of normal rows is 3 % of the rows;
 - *spread*: the mean of the squared scores, made orthogonal to the level;
-- *share* of each cell, of each level of a category and of the missing: 2·asin √p (Anscombe 1948), so that a difference
-  is Cohen's h, for which 0.2 is small as it is for a shift in standard deviations (Cohen 1988, ch. 6).
+- *share* of each cell, of each level of a category and of the missing: 2·asin √p (Anscombe 1948) less that of the
+  reference: Cohen's h, of which 0.2 is small as it is of a shift in standard deviations (Cohen 1988, ch. 6).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEVEL_SHARE = 0.8
+LEVEL_SHARE = 0.85
 """Of a numeric column's error the part that its level may use, since that is where shifts show first."""
 # Cells in which fewer rows are expected are read as one: the scale of a share is no longer that of its noise.
 _MIN_EXPECTED = 5.0
@@ -40,9 +40,14 @@ class Reading:
     weight: float
 
     @property
+    def kind(self) -> str:
+        """`level`, `spread` or `share`."""
+        return self.what if self.what in ("level", "spread") else "share"
+
+    @property
     def unit(self) -> str:
         """What a shift of it is measured in, in words."""
-        return "sd" if self.what in ("level", "spread") else "h"
+        return "h" if self.kind == "share" else "sd"
 
     @property
     def shift(self) -> float:
@@ -131,7 +136,7 @@ def _means(scores: Any, counts: Any) -> Any:
 
 
 def _shares(counts: Any, labels: Sequence[str], rows: float) -> "dict[str, NDArray[np.float64]]":
-    """Return Cohen's transform of each cell's share per side; cells of which few rows are expected are one cell."""
+    """Return, per cell, how far its share lies from the reference's; cells of which few rows are expected are one."""
     import numpy as np
 
     rare = counts[0] / max(counts[0].sum(), 1.0) * min(rows, counts[0].sum()) < _MIN_EXPECTED
@@ -141,5 +146,23 @@ def _shares(counts: Any, labels: Sequence[str], rows: float) -> "dict[str, NDArr
     if rare.any():
         what = labels[int(np.flatnonzero(rare)[0])] if rare.sum() == 1 else f"{int(rare.sum())} rare cells"
         parts[what] = counts[:, rare].sum(axis=1)
-    total = counts.sum(axis=1)
-    return {what: 2 * np.arcsin(np.sqrt((one + 0.375) / (total + 0.75))) for what, one in parts.items()}
+    return {what: _apart(one, counts.sum(axis=1)) for what, one in parts.items()}
+
+
+def _apart(some: Any, total: Any) -> Any:
+    """Return Cohen's h of each side's share from that of the first, held to what the binomial distribution says.
+
+    Near 0 and 1 the transform makes a small count look rarer than it is (1 row where 10 are expected: 5 sd instead of
+    3.5); beyond 8 sd both agree that it is no chance.
+    """
+    import numpy as np
+    from scipy.special import bdtr, bdtrc, ndtri
+
+    p = some[0] / max(total[0], 1.0)
+    h = 2 * np.arcsin(np.sqrt((some + 0.375) / (total + 0.75))) - 2 * np.arcsin(np.sqrt(p))
+    h[0] = 0.0
+    down = bdtr(some, total.astype(np.int64), p)
+    up = np.where(some > 0, bdtrc(np.maximum(some - 1, 0), total.astype(np.int64), p), 1.0)
+    tail = np.where(h < 0, down, up)
+    held = np.minimum(np.abs(h), np.maximum(-ndtri(np.maximum(tail, 1e-300)), 0.0) / np.sqrt(np.maximum(total, 1.0)))
+    return np.where(tail > 1e-15, np.sign(h) * held, h)

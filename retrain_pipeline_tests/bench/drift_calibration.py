@@ -18,7 +18,8 @@ from retrain_pipeline_tests.bench.tables import FOLDER, markdown_table, write_pa
 
 RUN_LENGTH = 200.0
 PERIODS, LOOKS = 26, 20
-SIZES = (100, 336, 2000, 50_000)
+STREAMS = {100: 25, 336: 25, 2000: 12, 50_000: 3}
+"""Streams by rows a period; of every stream 20 looks are taken."""
 KINDS = ("iid", "ar0.5", "ar0.9", "seasonal")
 SHIFTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5)
 POWER_ROWS = 336
@@ -147,9 +148,8 @@ def null_rows(size: int) -> list[list[str]]:
     """Realized false alarms a look, per stream of one size."""
     rows = []
     for kind in KINDS:
-        streams = 40 if size <= 336 else 20 if size <= 2000 else 4
         seen: dict[str, list[bool]] = {name: [] for name in PEERS}
-        for seed in range(streams):
+        for seed in range(STREAMS[size]):
             looks = looks_of(stream(kind, size, PERIODS + LOOKS, np.random.default_rng([size, seed])))
             for name, peer in PEERS.items():
                 # a peer's rate is high: a few looks tell it
@@ -162,7 +162,7 @@ def null_rows(size: int) -> list[list[str]]:
 def real_table() -> list[list[str]]:
     """The same on shuffled real rows."""
     seen: dict[str, dict[str, list[bool]]] = {}
-    for seed in range(10):
+    for seed in range(4):
         for name, values in real_shuffles(POWER_ROWS, PERIODS + LOOKS, np.random.default_rng([9, seed])):
             looks = looks_of(values)
             for peer, function in PEERS.items():
@@ -182,14 +182,14 @@ def rate(hits: list[bool]) -> str:
 
 def power_table() -> tuple[list[list[str]], dict[str, list[float]]]:
     """Power at equal false alarms: each peer alarms at the quantile of its own null scores; `ours` as it is, too."""
-    streams = 60
+    streams = 40
     makes = [lambda seed, s=shift: looks_of(_power_stream(seed), s)[:2] for shift in (0.0, *SHIFTS)]
     scores: dict[str, list[list[float]]] = {name: [] for name in PEERS}
     for make in makes:
         looks = [look for seed in range(streams) for look in make(seed)]
         for name, peer in PEERS.items():
             scores[name].append([peer(look) for look in looks])
-    null = [look for seed in range(1000, 1020) for look in looks_of(_power_stream(seed))]
+    null = [look for seed in range(1000, 1010) for look in looks_of(_power_stream(seed))]
     curves: dict[str, list[float]] = {}
     for name, peer in PEERS.items():
         limit = float(np.quantile([peer(look) for look in null], 1 - 1 / RUN_LENGTH))
@@ -222,7 +222,7 @@ def plot(curves: dict[str, list[float]]) -> None:
     figure.savefig(FOLDER / "drift_power.svg", metadata={"Date": None})
 
 
-def evidently_rates(looks: int = 15) -> list[list[str]]:
+def evidently_rates(looks: int = 8) -> list[list[str]]:
     """Evidently's default preset on independent rows: how often any column, and how often half of them, "drift"."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     import pandas as pd
@@ -248,7 +248,7 @@ def main() -> None:
     header = ["stream", "rows a period", "looks (ours)", *PEERS]
     with ProcessPoolExecutor(2) as pool:  # the parts share nothing; the longest first
         powers = pool.submit(power_table)
-        nulls = [pool.submit(null_rows, size) for size in SIZES]
+        nulls = [pool.submit(null_rows, size) for size in STREAMS]
         reals, reports = pool.submit(real_table), pool.submit(evidently_rates)
         power, curves = powers.result()
         print(power, flush=True)
