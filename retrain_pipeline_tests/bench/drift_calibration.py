@@ -243,25 +243,21 @@ def evidently_rates(looks: int = 8) -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Measure and write the page."""
+def write(
+    null: list[list[str]], real: list[list[str]], power: list[list[str]], evidently: list[list[str]], note: str = ""
+) -> None:
+    """Write the page from the rows of its tables."""
     header = ["stream", "rows a period", "looks (ours)", *PEERS]
-    with ProcessPoolExecutor(2) as pool:  # the parts share nothing; the longest first
-        powers = pool.submit(power_table)
-        nulls = [pool.submit(null_rows, size) for size in STREAMS]
-        reals, reports = pool.submit(real_table), pool.submit(evidently_rates)
-        power, curves = powers.result()
-        print(power, flush=True)
-        null = [row for one in nulls for row in one.result()]
-        real, evidently = reals.result(), reports.result()
-    plot(curves)
+    if note:
+        note = f" {note}"
     write_page(
         "drift_calibration",
         "The drift check: false alarms declared and realized, and power",
         [
             f"A champion of {PERIODS} reference periods, {COLUMNS} columns (a real set: all its numbers), {LOOKS} "
             f"looks after each. Declared: one false alarm in {RUN_LENGTH:g} looks over all columns. "
-            "Share of looks with an alarm although nothing drifts; in brackets the upper end of the 95 % interval.",
+            "Share of looks with an alarm although nothing drifts; in brackets the upper end of the 95 % interval."
+            f"{note}",
             markdown_table(header, [*null, *real]),
             f"Power: +δ sd in one of ten independent columns, {POWER_ROWS} rows a look; delay in looks at +0.25 sd. "
             "At equal false alarms: each check alarms beyond the 99.5 % quantile of its own scores without drift.",
@@ -274,6 +270,20 @@ def main() -> None:
             f"Targets: at most {1 / RUN_LENGTH:g} in every row of the first table; power of at least 0.8 at +0.25 sd.",
         ],
     )
+
+
+def main() -> None:
+    """Measure and write the page."""
+    with ProcessPoolExecutor(2) as pool:  # the parts share nothing; the longest first
+        powers = pool.submit(power_table)
+        nulls = [pool.submit(null_rows, size) for size in STREAMS]
+        reals, reports = pool.submit(real_table), pool.submit(evidently_rates)
+        power, curves = powers.result()
+        print(power, flush=True)
+        null = [row for one in nulls for row in one.result()]
+        real, evidently = reals.result(), reports.result()
+    plot(curves)
+    write(null, real, power, evidently)
 
 
 if __name__ == "__main__":

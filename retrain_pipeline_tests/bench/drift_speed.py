@@ -19,7 +19,7 @@ from retrain_pipeline_tests.bench.tables import markdown_table, median, write_pa
 
 ROWS, COLUMNS, CATEGORIES = 5_000_000, 30, 5
 REFERENCE_ROWS, PERIODS = 200_000, 26
-EVIDENTLY_ROWS = 100_000
+EVIDENTLY_ROWS = 50_000
 HISTORIES = (26, 260, 2600)
 
 OURS = """
