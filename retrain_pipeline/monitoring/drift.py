@@ -95,7 +95,7 @@ def drift(
     used = [one for one in periods if one.rows]
     alpha = SPENT / run_length_periods / max(len(reference.columns), 1)
     results = _refused(reference, current)
-    units = {name: words for name in reference.columns if (words := _unit(name, current, used))}
+    units = {name: words for name in reference.columns if (words := _unit(name, reference, current, used))}
     readings = [
         reading
         for name, column in sorted(reference.columns.items())
@@ -127,11 +127,13 @@ def _rows(column: ColumnProfile) -> int:
     return column.count + column.nulls
 
 
-def _unit(name: str, current: Mapping[str, ColumnProfile], periods: Sequence[Profile]) -> str | None:
-    now, past = current.get(name), [one.columns[name] for one in periods]
-    if not isinstance(now, NumericProfile):
+def _unit(
+    name: str, reference: Profile, current: Mapping[str, ColumnProfile], periods: Sequence[Profile]
+) -> str | None:
+    whole, now, past = reference.columns[name], current.get(name), [one.columns[name] for one in periods]
+    if not isinstance(whole, NumericProfile) or not isinstance(now, NumericProfile):
         return None
-    return changed_unit([one for one in past if isinstance(one, NumericProfile)], now)
+    return changed_unit(whole, [one for one in past if isinstance(one, NumericProfile)], now)
 
 
 def _null(readings: Sequence[Reading], periods: Sequence[Profile]) -> Null:

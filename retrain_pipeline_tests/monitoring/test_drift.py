@@ -102,14 +102,14 @@ def test_a_shift_of_one_column_among_ten_is_found_and_named():
     rng = np.random.default_rng(3)
     before, now = numbers(rng, 4000), numbers(rng, 336)
     now["x3"] += 0.6
-    found = drift_of(before, now)
+    found = drift_of(before, now, 20)
     assert found.verdict is Verdict.FAIL
     assert found.columns == ("x3",)
     assert "1 of 10 columns drifted: x3: level up by 0." in found.words
     result = next(r for r in found.results if r.column == "x3")
     assert result.statistic > result.threshold
     assert found.max_effect == result.effect > MIN_EFFECT
-    down = drift_of(before, now.assign(x3=now["x3"] - 1.2))
+    down = drift_of(before, now.assign(x3=now["x3"] - 1.2), 20)
     assert "x3: level down by" in down.words
     assert down.max_effect > MIN_EFFECT > -MIN_EFFECT > down.results[3].effect
 
@@ -184,6 +184,13 @@ def test_a_changed_unit_of_a_seasonal_column_is_found_and_named(factor, told):
     assert found.columns == ("temp",)
     assert f"is {told}" in found.words
     assert "a changed unit?" in found.words
+
+
+def test_an_outlier_is_no_changed_unit():
+    rng = np.random.default_rng(15)
+    before, now = numbers(rng, 2600, 1), numbers(rng, 200, 1)
+    now.loc[7, "x0"] = 1e4
+    assert drift_of(before, now).verdict is Verdict.PASS
 
 
 def test_missing_values_constants_and_new_levels_are_drift():
