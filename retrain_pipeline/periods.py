@@ -4,6 +4,7 @@ A period is named by its start (``2011-01-08``; ``2011-01-08-13`` for hours). We
 declared start. `as_of` is always the end of a period, exclusive.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -13,6 +14,8 @@ from retrain_pipeline.errors import PermanentError
 Cadence = Literal["hour", "day", "week", "month"]
 
 _STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+_SEASONS = {"hour": (168, 24), "day": (7,), "week": (52,), "month": (12,)}
 
 
 class PeriodRefused(PermanentError):
@@ -91,6 +94,24 @@ class Calendar:
                 f"period {key!r}: no {self.cadence} of the calendar that starts on {self.start} starts there"
             )
         return start, self.shift(start, 1)
+
+    def same_season(self, key: str, others: Sequence[str], at_least: int) -> list[str]:
+        """Keys among `others` that lie in the same part of the season as a period, if there are enough of them.
+
+        The same hour of the week or else of the day, weekday, week of 52, month of the year; the longest season of
+        which there are `at_least` periods counts. Otherwise all of `others`.
+
+        Raises
+        ------
+        PeriodRefused
+            When a key names no period of this calendar.
+        """
+        place = {one: self.periods_since(self.origin, self.bounds(one)[0]) for one in [key, *others]}
+        for season in _SEASONS[self.cadence]:
+            found = [one for one in others if (place[one] - place[key]) % season == 0]
+            if len(found) >= at_least:
+                return found
+        return list(others)
 
     def keys_between(self, start: datetime, end: datetime) -> list[str]:
         """Keys of the periods that begin in ``[start, end)``, from the calendar's first period on."""

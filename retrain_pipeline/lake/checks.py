@@ -7,6 +7,7 @@ from typing import Any
 
 from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.lake.tables import Lake
+from retrain_pipeline.periods import Calendar
 from retrain_pipeline.verdicts import Verdict
 
 # A median of fewer periods says little about what is usual.
@@ -28,18 +29,24 @@ class Check:
 
 
 def volume_check(lake: Lake, data: Data, model: str, period: str, rows: int, received: int, covered: bool) -> Check:
-    """Is the number of rows what the last periods let expect? Empty is FAIL, missing is INCONCLUSIVE."""
+    """Is the number of rows what the last periods let expect? Empty is FAIL, missing is INCONCLUSIVE.
+
+    Compared are rows per hour, so that months of 28 and 31 days are alike, with the periods of the same part of the
+    season (`Calendar.same_season`) once there are three: a Sunday with half the rows of a Friday is no half Sunday.
+    """
     if not received and not covered:
         return Check("volume", Verdict.INCONCLUSIVE, "missing: the source has not delivered this period", {"rows": 0})
     if not received:
         return Check("volume", Verdict.FAIL, "empty: the source covers this period and has no row of it", {"rows": 0})
-    partitions = lake.partitions(model, "raw")
-    earlier = [one.rows for key, one in partitions.items() if key < period and one.rows][-data.volume.periods :]
-    numbers: dict[str, float | int | str] = {"rows": rows, "periods": len(earlier)}
+    calendar = data.time.calendar()
+    hours = _hours(calendar, period)
+    before = {key: one.rows for key, one in lake.partitions(model, "raw").items() if key < period and one.rows}
+    earlier = calendar.same_season(period, list(before), _MIN_PERIODS)[-data.volume.periods :]
+    numbers: dict[str, float | int | str] = {"rows": rows, "periods": len(earlier), "rows_per_hour": rows / hours}
     if len(earlier) < _MIN_PERIODS:
         words = f"{rows} rows; {len(earlier)} earlier periods are too few to tell (at least {_MIN_PERIODS})"
         return Check("volume", Verdict.INCONCLUSIVE, words, numbers)
-    usual = statistics.median(earlier)
+    usual = statistics.median(before[key] * (hours / _hours(calendar, key)) for key in earlier)
     share = rows / usual
     low, high = data.volume.min_share, data.volume.max_share
     words = (
@@ -47,6 +54,11 @@ def volume_check(lake: Lake, data: Data, model: str, period: str, rows: int, rec
     )
     verdict = Verdict.PASS if low <= share <= high else Verdict.FAIL
     return Check("volume", verdict, words, {**numbers, "median": float(usual), "share": share})
+
+
+def _hours(calendar: Calendar, period: str) -> float:
+    start, end = calendar.bounds(period)
+    return (end - start) / timedelta(hours=1)
 
 
 def fresh_hours(data: Data, start: datetime, end: datetime) -> float:

@@ -117,9 +117,9 @@ class Column(Strict):
 
 
 class Volume(Strict):
-    """How many rows a period may have, relative to the median of the last periods."""
+    """How many rows an hour of a period may have, relative to the median of the last periods of the same season."""
 
-    min_share: float = Field(0.5, ge=0)
+    min_share: float = Field(0.6, ge=0)
     max_share: float = Field(2.0, gt=0)
     periods: int = Field(8, ge=1)
 

@@ -16,13 +16,14 @@ from retrain_pipeline.lake import frames
 from retrain_pipeline.lake.digests import frame_digest
 from retrain_pipeline.lake.errors import PartitionContended, SnapshotChanged, TableMissing
 from retrain_pipeline.lake.frames import CONTENT, EVENT_TIME, KNOWN_TIME, PERIOD
-from retrain_pipeline.lake.partitions import Partition, PartitionWrite, commit, partitions_of, scan
+from retrain_pipeline.lake.partitions import Partition, PartitionWrite, commit, lazy_scan, partitions_of, scan
 from retrain_pipeline.lake.storage import open_area
 from retrain_pipeline.names import check_name
 from retrain_pipeline.periods import as_utc
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow.fs
     from deltalake import DeltaTable
 
@@ -150,6 +151,17 @@ class Lake:
         if handle is None:
             return pd.DataFrame()
         return scan(handle, periods, known_by, columns)
+
+    def lazy(
+        self, model: str, table: str, periods: Sequence[str], *, known_by: datetime | None = None
+    ) -> "pl.LazyFrame | None":
+        """Return the rows of some periods of the newest version, to be streamed; None when the table does not exist.
+
+        Nothing is read before the frame is collected, and then only the columns and files that it needs. Rows come in
+        the order of their files.
+        """
+        handle = self._open(model, table, None)
+        return None if handle is None else lazy_scan(handle, periods, known_by)
 
     def version(self, model: str, table: str) -> int | None:
         """Return the newest version of a table, or None when there is none."""

@@ -13,3 +13,7 @@ class ReferenceMissing(PermanentError):
 
 class FeedbackRefused(PermanentError):
     """Labels and predictions that cannot be joined or scored."""
+
+
+class SummaryMissing(PermanentError):
+    """A period of which no summary is kept."""

@@ -11,7 +11,7 @@ from retrain_pipeline.monitoring.drift import Drift
 from retrain_pipeline.monitoring.evidence import Measured, Scored, measure
 from retrain_pipeline.monitoring.late import Late, known_rows, late_labels
 from retrain_pipeline.monitoring.performance import Performance, window_starts
-from retrain_pipeline.monitoring.profile import ColumnProfile
+from retrain_pipeline.monitoring.summaries import ColumnProfile
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict

@@ -1,5 +1,6 @@
 """One look at a period: everything that is measured and judged, before anything is stored."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -9,9 +10,11 @@ from retrain_pipeline.monitoring.drift import Drift, drift, missing, out_of_rang
 from retrain_pipeline.monitoring.errors import ReferenceMissing
 from retrain_pipeline.monitoring.explaining import Explained, Seen, explain
 from retrain_pipeline.monitoring.feedback import champion_losses, mature_until
+from retrain_pipeline.monitoring.kept import PeriodSummary, read_joint
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
+from retrain_pipeline.monitoring.summaries import ColumnProfile, Profile
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
@@ -36,6 +39,7 @@ class Found:
     out_of_range: dict[str, int]
     evidently: "HtmlReport | None"
     explained: Explained
+    summary: PeriodSummary | None = None
 
 
 def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool) -> Found:
@@ -50,14 +54,13 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         seen = Seen(judged, nothing, nothing, {}, {}, {})
         explained = explain(stores, spec, champion, seen, period, end)
         return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None, explained)
-    run_length = spec.trigger.expected_run_length_periods
     inputs = read_inputs(stores.lake, spec, period, end, reference.features, spec.report.max_rows if due else 0)
     answers = read_answers(stores.lake, spec, period, champion.version, reference.predictions)
     if not inputs.rows:
         columns = Drift(Verdict.INCONCLUSIVE, "the period has no features")
     else:
-        columns = drift(reference.features, inputs.columns, run_length)
-    moved, judged = _prediction_drift(reference, answers, run_length), _performance(stores, spec, champion, end)
+        columns = _drift(spec, reference.features, inputs.columns, reference.feature_periods, "columns")
+    moved, judged = _prediction_drift(spec, reference, answers), _performance(stores, spec, champion, end)
     strange = unseen(reference.features.columns, inputs.columns)
     seen = Seen(judged, columns, moved, reference.features.columns, inputs.columns, strange)
     return Found(
@@ -73,6 +76,13 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         out_of_range(inputs.columns),
         _evidently(stores, spec, period, reference, inputs),
         explain(stores, spec, champion, seen, period, end),
+        PeriodSummary(
+            period,
+            champion.version,
+            Profile(inputs.rows, inputs.columns),
+            Profile(answers.rows, {"prediction": answers.profile}) if answers.profile else None,
+            read_joint(stores, spec, period, end, champion.version, reference),
+        ),
     )
 
 
@@ -85,10 +95,18 @@ def _reference(stores: Stores, spec: ModelSpec, champion: Champion | None) -> Re
         return None  # a version from before references were kept: its drift is INCONCLUSIVE, and says why
 
 
-def _prediction_drift(reference: Reference, answers: Answers, run_length: float) -> Drift:
+def _drift(
+    spec: ModelSpec, whole: Profile, now: Mapping[str, ColumnProfile], periods: Sequence[Profile], what: str
+) -> Drift:
+    run_length, least = spec.trigger.expected_run_length_periods, spec.trigger.min_drift_sd
+    return drift(whole, now, run_length, what, periods=periods, min_effect=least)
+
+
+def _prediction_drift(spec: ModelSpec, reference: Reference, answers: Answers) -> Drift:
     if reference.predictions is None or answers.profile is None:
         return Drift(Verdict.INCONCLUSIVE, "the champion predicted nothing in this period")
-    return drift(reference.predictions, {"prediction": answers.profile}, run_length, "predictions")
+    now = {"prediction": answers.profile}
+    return _drift(spec, reference.predictions, now, reference.prediction_periods, "predictions")
 
 
 def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end: datetime) -> Performance:

@@ -1,20 +1,22 @@
-"""What monitoring reads of a period: a column at a time, so that a million rows of thirty columns stay small."""
+"""What monitoring reads of a period: streamed, or a column at a time, so that millions of rows of thirty stay small."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from retrain_pipeline.lake.tables import Lake
 from retrain_pipeline.monitoring.errors import ProfilesDiffer
-from retrain_pipeline.monitoring.profile import ColumnProfile, Profile, profile_column
+from retrain_pipeline.monitoring.profile import profile_column, profile_lazy
 from retrain_pipeline.monitoring.reference import spoken
+from retrain_pipeline.monitoring.summaries import ColumnProfile, Profile
 from retrain_pipeline.spec.model import ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
-# One read holds about this many values; the features of a small period come in one go.
+# One read of label times holds about four times as many values as this has rows.
 _VALUES_A_READ = 4_000_000
 
 
@@ -57,38 +59,27 @@ def read_inputs(
     sample_rows
         Rows to draw (seeded) for the report; 0 for none.
     """
-    import numpy as np
-    import pandas as pd
-
     stored = lake.partitions(spec.name, "features").get(period)
-    rows = stored.rows if stored else 0
-    if not rows:
+    rows = lake.lazy(spec.name, "features", [period], known_by=end)
+    if stored is None or not stored.rows or rows is None:
         return Inputs()
-    there = set(lake.read(spec.name, "features", periods=[]).columns)
-    names = [name for name in reference.columns if name in there]
-    profiles: dict[str, ColumnProfile] = {}
-    drawn: dict[str, pd.Series[Any]] = {}
-    for part in _parts(names, rows):
-        frame = lake.read(spec.name, "features", periods=[period], known_by=end, columns=part)
-        rows = len(frame)
-        chosen = None
-        if sample_rows:
-            rng = np.random.default_rng(spec.training.seed)
-            chosen = np.sort(rng.choice(rows, min(rows, sample_rows), replace=False))
-        for name in part:
-            try:
-                profiles[name] = profile_column(frame[name], reference.columns[name].edges)
-            except ProfilesDiffer:
-                continue
-            if chosen is not None:
-                drawn[name] = frame[name].iloc[chosen].reset_index(drop=True)
-    return Inputs(rows, profiles, pd.DataFrame(drawn) if sample_rows else None)
+    found = profile_lazy(rows, reference.edges)
+    sample = _sample(rows, list(found.columns), found.rows, sample_rows, spec.training.seed) if sample_rows else None
+    return Inputs(found.rows, found.columns, sample)
 
 
-def _parts(names: Sequence[str], rows: int) -> Iterator[list[str]]:
-    width = max(_VALUES_A_READ // max(rows, 1), 1)
-    for start in range(0, len(names), width):
-        yield list(names[start : start + width])
+def _sample(rows: "pl.LazyFrame", names: Sequence[str], count: int, wanted: int, seed: int) -> "pd.DataFrame":
+    """Return some rows, drawn with `seed`, in the order in which they are stored."""
+    import numpy as np
+    import polars as pl
+
+    chosen = np.sort(np.random.default_rng(seed).choice(count, min(count, wanted), replace=False))
+    drawn = (
+        rows.select(names)
+        .with_row_index("_row")
+        .filter(pl.col("_row").is_in(pl.Series(chosen, dtype=pl.UInt32).implode()))
+    )
+    return drawn.drop("_row").collect(engine="streaming").to_pandas()
 
 
 def read_answers(lake: Lake, spec: ModelSpec, period: str, version: str, reference: Profile | None) -> Answers:

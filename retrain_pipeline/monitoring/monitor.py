@@ -8,6 +8,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.monitoring.diagnosis import FAULTS, Diagnosis
 from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.kept import MONITORED
 from retrain_pipeline.monitoring.late import Late
 from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
@@ -17,7 +18,6 @@ from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
 
-MONITORED = "monitored"
 DATA_DOUBTED = "data_doubted"
 """Entered when labels or columns look wrong: somebody must look, and a retrain would learn it."""
 
@@ -91,7 +91,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)
     plot = stored_loss_plot(stores, spec, end) if due else None
-    facts = _facts(period, end, found, verdict)
+    summary = stores.artifacts.put_json(found.summary.to_json()) if found.summary else None
+    facts = {**_facts(period, end, found, verdict), "summary": summary}
     report = stores.artifacts.put_json(
         {"schema": "monitoring/1", "model": spec.name, "words": words, "plot": plot, **facts, "checks": _checks(found)}
     )

@@ -1,161 +1,35 @@
-"""Profiles: what a pass over a partition leaves, a few kilobytes a table, and what two passes add up to.
+"""The pass over rows that leaves a mergeable summary: streaming, out of memory, the same for a frame and for a table.
 
-Numeric columns are counted in cells whose edges come from a reference, categories by the reference's levels. Profiles
-with the same edges merge: counts exactly, moments by the pairwise update of Chan, Golub and LeVeque (1979, *Updating
-formulae and a pairwise algorithm for computing sample variances*, eq. 1.5).
+Polars reads the rows once, a few thousand at a time, on all cores. A bin is counted by comparisons with its edges: ten
+of them cost less than one search, since each is a single vector instruction over the values.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.monitoring.errors import ProfilesDiffer
+from retrain_pipeline.monitoring.summaries import (
+    CategoryProfile,
+    ColumnProfile,
+    Edges,
+    NumericProfile,
+    Profile,
+    grid_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 BINS = 10
 TOP_LEVELS = 100
 """Levels of a category that are counted by name; the rest is `other`, so that an id as a category stays small (I26)."""
 
-_MEND = "profile both with the edges of one reference"
-Edges = tuple[float, ...] | tuple[str, ...]
-"""Of a numeric column: lowest value, cuts between bins, highest value (floats). Of a category: its levels (texts)."""
-
-
-@dataclass(frozen=True)
-class NumericProfile:
-    """A numeric column: rows per bin ``(edges[i], edges[i+1]]`` (the first closed), outside, missing; and moments."""
-
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-    below: int
-    above: int
-    nulls: int
-    count: int
-    mean: float
-    m2: float
-    min: float | None
-    max: float | None
-
-    @property
-    def out_of_range(self) -> int:
-        """Rows outside the reference's lowest and highest value."""
-        return self.below + self.above
-
-    def merge(self, other: "NumericProfile") -> "NumericProfile":
-        """Return the profile of the rows of both."""
-        if self.edges != other.edges:
-            raise ProfilesDiffer(f"bins {self.edges[:3]}… and {other.edges[:3]}… differ: {_MEND}")
-        count = self.count + other.count
-        delta = other.mean - self.mean
-        share = other.count / count if count else 0.0
-        low = [value for value in (self.min, other.min) if value is not None]
-        high = [value for value in (self.max, other.max) if value is not None]
-        return NumericProfile(
-            edges=self.edges,
-            counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
-            below=self.below + other.below,
-            above=self.above + other.above,
-            nulls=self.nulls + other.nulls,
-            count=count,
-            mean=self.mean + delta * share,
-            m2=self.m2 + other.m2 + delta * delta * self.count * share,
-            min=min(low, default=None),
-            max=max(high, default=None),
-        )
-
-
-@dataclass(frozen=True)
-class CategoryProfile:
-    """A category column: rows per named level, rows of all other levels, missing."""
-
-    edges: tuple[str, ...]
-    counts: tuple[int, ...]
-    other: int
-    nulls: int
-
-    @property
-    def count(self) -> int:
-        """Rows with a value."""
-        return sum(self.counts) + self.other
-
-    def merge(self, other: "CategoryProfile") -> "CategoryProfile":
-        """Return the profile of the rows of both."""
-        if self.edges != other.edges:
-            raise ProfilesDiffer(f"levels {self.edges[:3]}… and {other.edges[:3]}… differ: {_MEND}")
-        return CategoryProfile(
-            edges=self.edges,
-            counts=tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)),
-            other=self.other + other.other,
-            nulls=self.nulls + other.nulls,
-        )
-
-
-ColumnProfile = NumericProfile | CategoryProfile
-
-
-@dataclass(frozen=True)
-class Profile:
-    """All columns of some rows."""
-
-    rows: int
-    columns: dict[str, ColumnProfile]
-
-    @property
-    def edges(self) -> dict[str, Edges]:
-        """The cells of every column: what another profile needs to be comparable."""
-        return {name: column.edges for name, column in self.columns.items()}
-
-    def merge(self, other: "Profile") -> "Profile":
-        """Return the profile of the rows of both.
-
-        Raises
-        ------
-        ProfilesDiffer
-            When the columns or their cells are not the same.
-        """
-        if self.columns.keys() != other.columns.keys():
-            odd = sorted(self.columns.keys() ^ other.columns.keys())
-            raise ProfilesDiffer(f"columns {', '.join(odd)} are in one profile only: {_MEND}")
-        merged: dict[str, ColumnProfile] = {}
-        for name, mine in self.columns.items():
-            theirs = other.columns[name]
-            if isinstance(mine, NumericProfile) and isinstance(theirs, NumericProfile):
-                merged[name] = mine.merge(theirs)
-                continue
-            if isinstance(mine, CategoryProfile) and isinstance(theirs, CategoryProfile):
-                merged[name] = mine.merge(theirs)
-                continue
-            raise ProfilesDiffer(f"column {name!r} is a number in one profile and a category in the other")
-        return Profile(self.rows + other.rows, merged)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, no NaN among them."""
-        columns = {
-            name: {"kind": "numeric" if isinstance(column, NumericProfile) else "category"} | _listed(asdict(column))
-            for name, column in sorted(self.columns.items())
-        }
-        return {"schema": "profile/1", "rows": self.rows, "columns": columns}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Profile":
-        """Return the profile that `to_json` wrote."""
-        return cls(int(value["rows"]), {name: _column_from_json(column) for name, column in value["columns"].items()})
-
-
-def _listed(column: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in column.items()}
-
-
-def _column_from_json(value: Mapping[str, Any]) -> ColumnProfile:
-    fields: dict[str, Any] = {name: field for name, field in value.items() if name != "kind"}
-    fields |= {"edges": tuple(value["edges"]), "counts": tuple(value["counts"])}
-    if value["kind"] == "category":
-        return CategoryProfile(**fields)
-    # Canonical JSON spells 1.0 as 1.
-    floats = {name: float(fields[name]) for name in ("mean", "m2", "min", "max") if fields[name] is not None}
-    return NumericProfile(**fields | floats | {"edges": tuple(float(edge) for edge in fields["edges"])})
+# Float64 adds whole numbers exactly below this; columns whose squares add up to more are summed in 128 bits.
+_EXACT = 2.0**53
+_FARTHEST = 2.0**50
+"""Values farther from the grid's origin than so many steps count as so far: beyond 10^11 spans of the reference."""
 
 
 def profile(frame: "pd.DataFrame", edges: Mapping[str, Edges] | None = None) -> Profile:
@@ -175,56 +49,171 @@ def profile(frame: "pd.DataFrame", edges: Mapping[str, Edges] | None = None) -> 
         When a numeric column of the reference holds text here.
     """
     names = [name for name in frame.columns if not str(name).startswith("_")] if edges is None else list(edges)
-    columns = {str(name): profile_column(frame[name], None if edges is None else edges[name]) for name in names}
-    return Profile(len(frame), columns)
+    cells = {str(name): edges_of(frame[name]) if edges is None else edges[name] for name in names}
+    found: dict[str, ColumnProfile] = dict(_numeric_of_frame(frame, cells))
+    for name, levels in cells.items():
+        if _is_category(levels):
+            found[name] = _category_of(_levels(frame[name]), levels, len(frame))
+    return Profile(len(frame), {name: found[name] for name in cells})
 
 
 def profile_column(column: "pd.Series[Any]", edges: Edges | None = None) -> ColumnProfile:
     """Return the profile of one column; see `profile`."""
+    found = profile(column.to_frame("x"), None if edges is None else {"x": edges})
+    return found.columns["x"]
+
+
+def _numeric_of_frame(frame: "pd.DataFrame", cells: Mapping[str, Edges]) -> dict[str, NumericProfile]:
+    import polars as pl
+
+    numbers = {name: tuple(float(edge) for edge in cuts) for name, cuts in cells.items() if not _is_category(cuts)}
+    values = {}
+    for name in numbers:
+        column = frame[name]
+        if not _is_numeric(column) and column.notna().any():
+            example = column.dropna().iloc[0]
+            raise ProfilesDiffer(f"column {name!r} was a number and now holds text, e.g. {example!r:.60}")
+        values[name] = column.to_numpy(dtype="float64", na_value=float("nan"))
+    return _numeric_profiles(pl.LazyFrame(values), numbers, len(frame))
+
+
+def profile_lazy(rows: "pl.LazyFrame", edges: Mapping[str, Edges]) -> Profile:
+    """Return the profile of a lazily scanned table, streamed: memory does not grow with the rows.
+
+    Columns that are not there, or that were numbers and now are something else, are left out.
+    """
+    import polars as pl
+
+    schema = rows.collect_schema()
+    numbers: dict[str, tuple[float, ...]] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    for name, cuts in edges.items():
+        if name in schema and _is_category(cuts):
+            categories[name] = tuple(str(level) for level in cuts)
+        elif name in schema and (schema[name].is_numeric() or schema[name] in (pl.Boolean, pl.Null)):
+            numbers[name] = tuple(float(cut) for cut in cuts)
+    floats = rows.select(pl.col(name).cast(pl.Float64) for name in numbers)
+    count = int(rows.select(pl.len()).collect(engine="streaming").item())
+    columns: dict[str, ColumnProfile] = dict(_numeric_profiles(floats, numbers, count))
+    for name, levels in categories.items():
+        columns[name] = _category_of(_levels_lazy(rows, name, levels), levels, count)
+    return Profile(count, {name: columns[name] for name in edges if name in columns})
+
+
+def _is_category(edges: Edges) -> bool:
+    return bool(edges) and isinstance(edges[0], str)
+
+
+def _is_numeric(column: "pd.Series[Any]") -> bool:
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    numeric = is_numeric_dtype(column.dtype) or is_bool_dtype(column.dtype)
-    if edges is None:
-        return _numeric(column, None) if numeric else _category(column, None)
-    if edges and isinstance(edges[0], str):
-        return _category(column, tuple(str(level) for level in edges))
-    if not numeric and column.notna().any():
-        example = column.dropna().iloc[0]
-        raise ProfilesDiffer(f"column {column.name!r} was a number and now holds text, e.g. {example!r:.60}")
-    return _numeric(column, tuple(float(edge) for edge in edges))
+    return is_numeric_dtype(column.dtype) or is_bool_dtype(column.dtype)
 
 
-def _numeric(column: "pd.Series[Any]", edges: tuple[float, ...] | None) -> NumericProfile:
+def _numeric_profiles(
+    rows: "pl.LazyFrame", edges: Mapping[str, tuple[float, ...]], count: int
+) -> dict[str, NumericProfile]:
+    """Return the profiles of columns of floats, in one pass, and a second one over columns with odd values."""
+    if not edges:
+        return {}
+    found = _collected(rows, edges, clean=False)
+    odd = {name: edges[name] for name in edges if not _is_exact(found, name)}
+    if odd:
+        found |= _collected(rows, odd, clean=True)
+    return {name: _numeric_of(found, name, cuts, count) for name, cuts in edges.items()}
+
+
+def _is_exact(found: Mapping[str, Any], name: str) -> bool:
+    squares = found[f"{name}:squares"]
+    return found[f"{name}:count"] == found[f"{name}:present"] and squares is not None and squares < _EXACT
+
+
+def _collected(rows: "pl.LazyFrame", edges: Mapping[str, tuple[float, ...]], *, clean: bool) -> dict[str, Any]:
+    """Return what one pass counts. `clean` leaves values out that are not finite, and sums in 128 bits."""
+    import polars as pl
+
+    wanted = []
+    for name, cuts in edges.items():
+        value = pl.col(name)
+        finite = value.is_finite()
+        if clean:
+            value = pl.when(finite).then(value)
+        origin, step = grid_of(cuts)
+        # floor(… + 1/2) is the nearest step, and one that does not depend on who rounds halves how
+        steps = ((value - origin) * (1.0 / step) + 0.5).floor()
+        if clean:
+            steps = steps.clip(-_FARTHEST, _FARTHEST).cast(pl.Int128)
+        sums = {
+            "count": finite.sum(),
+            "present": value.count(),
+            "total": steps.sum(),
+            "squares": (steps * steps).sum(),
+            "min": value.min(),
+            "max": value.max(),
+        }
+        sums |= {"below": (value < cuts[0]).sum()} if cuts else {}
+        sums |= {f"upto{i}": (value <= cut).sum() for i, cut in enumerate(cuts) if i}
+        wanted += [expression.alias(f"{name}:{what}") for what, expression in sums.items()]
+    return rows.select(wanted).collect(engine="streaming").row(0, named=True)
+
+
+def _numeric_of(found: Mapping[str, Any], name: str, edges: tuple[float, ...], rows: int) -> NumericProfile:
+    count = int(found[f"{name}:count"])
+    below = int(found.get(f"{name}:below", 0))
+    upto = [below, *(int(found[f"{name}:upto{i}"]) for i in range(1, len(edges)))]
+    low, high = (None if not count else float(found[f"{name}:{what}"]) for what in ("min", "max"))
+    return NumericProfile(
+        edges=edges,
+        counts=tuple(after - before for before, after in pairwise(upto)),
+        below=below,
+        above=count - upto[-1],
+        nulls=rows - count,
+        count=count,
+        total=int(found[f"{name}:total"] or 0),
+        squares=int(found[f"{name}:squares"] or 0),
+        min=low,
+        max=high,
+    )
+
+
+def _levels(column: "pd.Series[Any]") -> dict[str, int]:
+    """Return the rows of every level by its text."""
+    named: dict[str, int] = {}
+    for level, count in column.value_counts().items():
+        named[str(level)] = named.get(str(level), 0) + int(count)
+    return named
+
+
+def _levels_lazy(rows: "pl.LazyFrame", name: str, levels: Sequence[str]) -> dict[str, int]:
+    """Return the rows of some levels, and under None those of all others; so that an id as a category stays small."""
+    import polars as pl
+
+    text = pl.col(name).cast(pl.String)
+    known = pl.when(text.is_in(list(levels))).then(text)
+    counted = rows.filter(pl.col(name).is_not_null()).group_by(known.alias("level")).len().collect(engine="streaming")
+    return dict(counted.iter_rows())
+
+
+def _category_of(named: Mapping[str, int], levels: Edges, rows: int) -> CategoryProfile:
+    texts = tuple(str(level) for level in levels)
+    total = sum(named.values())
+    counts = tuple(named.get(level, 0) for level in texts)
+    return CategoryProfile(texts, counts, total - sum(counts), rows - total)
+
+
+def edges_of(column: "pd.Series[Any]") -> Edges:
+    """Return the cells of a column that is a reference: of a number lowest value, cuts and highest, else top levels."""
     import numpy as np
 
+    if not _is_numeric(column):
+        named = _levels(column)
+        # A reference without a level would look like a numeric one without values.
+        return tuple(sorted(sorted(named, key=lambda level: (-named[level], level))[:TOP_LEVELS])) or ("",)
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    present = ~np.isnan(values)
-    rows, count = len(values), int(present.sum())
-    if count < rows:
-        values = values[present]
-    if edges is None:
-        edges = _edges_of(values)
-    bins = max(len(edges) - 1, 0)
-    if not count:
-        return NumericProfile(edges, (0,) * bins, 0, 0, rows, 0, 0.0, 0.0, None, None)
-    counts, below, above = _counted(values, edges) if bins else ((), 0, count)
-    mean = float(values.mean())
-    low, high = float(values.min()), float(values.max())
-    spread = float(np.square(values - mean).sum())
-    return NumericProfile(edges, counts, below, above, rows - count, count, mean, spread, low, high)
+    return _cuts_of(values[np.isfinite(values)])
 
 
-def _counted(values: Any, edges: tuple[float, ...]) -> tuple[tuple[int, ...], int, int]:
-    import numpy as np
-
-    counts = np.bincount(np.searchsorted(np.asarray(edges[1:-1]), values, side="left"), minlength=len(edges) - 1)
-    below, above = int((values < edges[0]).sum()), int((values > edges[-1]).sum())
-    counts[0] -= below
-    counts[-1] -= above
-    return tuple(int(n) for n in counts), below, above
-
-
-def _edges_of(values: Any) -> tuple[float, ...]:
+def _cuts_of(values: Any) -> tuple[float, ...]:
     """Return lowest value, cuts and highest value: a cut at each value where there are few, else at the deciles.
 
     A bin is closed on the right, so a cut at the highest value would leave an empty bin; it is dropped. A constant has
@@ -244,33 +233,3 @@ def _edges_of(values: Any) -> tuple[float, ...]:
         if not len(cuts):  # nine tenths are the highest value: tell it from the rest
             cuts = np.array([values[values < high].max()])
     return (low, *(float(cut) for cut in cuts), high)
-
-
-def _category(column: "pd.Series[Any]", levels: tuple[str, ...] | None) -> CategoryProfile:
-    found = column.value_counts()
-    total = int(found.sum())
-    named: dict[str, int] = {}
-    for level, count in found.items():
-        named[str(level)] = named.get(str(level), 0) + int(count)
-    if levels is None:
-        # A reference without a level would look like a numeric one without values.
-        top = sorted(named, key=lambda level: (-named[level], level))[:TOP_LEVELS]
-        levels = tuple(sorted(top)) or ("",)
-    counts = tuple(named.get(level, 0) for level in levels)
-    return CategoryProfile(levels, counts, total - sum(counts), len(column) - total)
-
-
-def merge_profiles(profiles: Sequence[Profile]) -> Profile:
-    """Return the profile of the rows of all.
-
-    Raises
-    ------
-    ProfilesDiffer
-        When there are none, or they were not counted in the same cells.
-    """
-    if not profiles:
-        raise ProfilesDiffer("no profile to merge")
-    total = replace(profiles[0])
-    for one in profiles[1:]:
-        total = total.merge(one)
-    return total

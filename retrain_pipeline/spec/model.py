@@ -129,6 +129,10 @@ class Trigger(Strict):
 
     retrain_cost: float = Field(0.02, ge=0)
     expected_run_length_periods: float = Field(200, gt=1)
+    """Looks from one false alarm of a check to the next when nothing changes."""
+    min_drift_sd: float = Field(0.1, ge=0)
+    """A column that moved by less than this, in standard deviations of the reference (of a share: Cohen's h), has not
+    drifted."""
     max_age_periods: int = Field(26, ge=1)
     cooldown_periods: int = Field(2, ge=0)
     max_attempts: int = Field(2, ge=1)

@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-NAMES = ("load", "overhead", "loss_calibration", "diagnosis")
+NAMES = ("load", "overhead", "triggers", "drift_calibration", "drift_speed", "loss_calibration", "diagnosis")
 
 for name in sys.argv[1:] or NAMES:
     if name not in NAMES:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -265,8 +266,55 @@ def test_a_period_of_unusual_volume_fails(lake: Lake, root: Path, declare: Decla
     reports = [ingest_period(lake, declare(), "m", f"2024-01-0{day + 1}", root=root) for day in range(6)]
     verdicts = [str(report.check("volume").verdict) for report in reports]
     assert verdicts == ["INCONCLUSIVE"] * 3 + ["FAIL", "PASS", "FAIL"]
-    assert reports[3].check("volume").numbers == {"rows": 19, "periods": 3, "median": 40.0, "share": 0.475}
+    numbers = {"rows": 19, "periods": 3, "rows_per_hour": 19 / 24, "median": 40.0, "share": 0.475}
+    assert reports[3].check("volume").numbers == numbers
     assert all(report.write is not None for report in reports)  # volume warns; only the contract withholds
+
+
+@pytest.mark.fault("I15")
+def test_half_a_day_is_found_and_a_quiet_sunday_is_none(lake: Lake, root: Path, declare: Declare) -> None:
+    days = {day: 30 if day % 7 == 6 else 96 for day in range(29)}  # START is a Monday
+    days[28] = 48
+    frames = []
+    for day, n in days.items():
+        at = [START + timedelta(days=day, minutes=15 * i if n != 30 else 48 * i) for i in range(n)]
+        frames.append(rows(n, first=1000 * day).assign(at=[moment.isoformat() for moment in at]))
+    deliver(root / "inbox", "a.csv", pd.concat(frames))
+    checks = [
+        ingest_period(lake, declare(), "m", f"{START + timedelta(days=day):%Y-%m-%d}", root=root).check("volume")
+        for day in days
+    ]
+    late_sunday = checks[27]  # the fourth: three have shown what a Sunday is
+    assert (late_sunday.verdict, late_sunday.numbers["median"]) == (Verdict.PASS, 30.0)
+    assert all(check.verdict is Verdict.PASS for check in checks[21:28])
+    assert (checks[28].verdict, checks[28].numbers["share"]) == (Verdict.FAIL, 0.5)
+
+
+@pytest.mark.fault("I17")
+@pytest.mark.dagster_fact("K8")
+def test_days_of_23_and_25_hours_have_their_rates_and_every_hour_once(lake: Lake, root: Path, declare: Declare) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    for first in (datetime(2024, 3, 29, tzinfo=UTC), datetime(2024, 10, 25, tzinfo=UTC)):
+        hours = [first + timedelta(hours=i) for i in range(24 * 5)]
+        local = [moment.astimezone(zone).isoformat() for moment in hours]  # 02:30 is twice or never on the wall clock
+        frame = rows(len(hours), first=first.month * 1000).assign(at=local)
+        deliver(root / "inbox", f"{first:%m}.csv", frame)
+        for day in range(5):
+            period = f"{first + timedelta(days=day):%Y-%m-%d}"
+            report = ingest_period(lake, declare(), "m", period, root=root)
+            assert (report.rows, report.rejected, report.duplicates) == (24, 0, 0)
+            assert report.check("volume").numbers["rows_per_hour"] == 1.0
+            stored = lake.read("m", "raw", periods=[period])["_event_time"]
+            assert stored.dt.hour.tolist() == list(range(24))
+
+
+def test_months_are_compared_by_their_hours(lake: Lake, root: Path, declare: Declare) -> None:
+    time = {"column": "at", "period": "month", "start": START.date()}
+    hours = [START + timedelta(hours=12 * i) for i in range(2 * 121)]  # January to April
+    deliver(root / "inbox", "a.csv", rows(len(hours)).assign(at=[moment.isoformat() for moment in hours]))
+    for month in range(1, 5):
+        report = ingest_period(lake, declare(time=time), "m", f"2024-{month:02d}-01", root=root)
+    assert report.check("volume").numbers["share"] == 1.0
 
 
 def test_freshness_is_how_far_the_newest_row_lies_from_the_end(lake: Lake, root: Path, declare: Declare) -> None:

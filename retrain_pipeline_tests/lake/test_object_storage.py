@@ -77,6 +77,9 @@ def test_versions_on_object_storage_are_written_replaced_and_read_again(lake: La
     assert lake.read_snapshot(snapshot)["x"].tolist() == [1.0, 2.0]
     assert lake.periods("m", "raw") == [PERIOD, "2024-01-02"]
     assert lake.version("m", "features") is None
+    streamed = lake.lazy("m", "raw", [PERIOD, "2024-01-02"])
+    assert streamed is not None
+    assert streamed.collect(engine="streaming")["x"].to_list() == [3.0]
 
 
 def test_an_inbox_is_taken_into_object_storage(lake: Lake, root: Path, declare: Callable[..., Data]) -> None:

@@ -35,6 +35,26 @@ def test_what_is_written_is_read_in_time_order(lake: Lake) -> None:
     read.loc[0, "x"] = 9.0  # the frame is the reader's own
 
 
+def test_a_lazy_scan_has_the_rows_of_its_periods_that_were_known(lake: Lake) -> None:
+    assert lake.lazy("m", "raw", ["2024-01-01"]) is None
+    lake.replace_partition("m", "raw", "2024-01-01", frame_of([1.0, 2.0, 3.0], delay_hours=1))
+    # a column that came later, and a period that is there without rows
+    lake.replace_partition("m", "raw", "2024-01-02", frame_of([4.0], DAY + timedelta(days=1)).assign(late=7.0))
+    lake.replace_partition("m", "raw", "2024-01-03", pd.DataFrame())
+    both = lake.lazy("m", "raw", ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-09"])
+    assert both is not None
+    found = both.collect(engine="streaming").sort("_event_time")
+    assert found["x"].to_list() == [1.0, 2.0, 3.0, 4.0]
+    assert found["late"].to_list() == [None, None, None, 7.0]
+    assert set(found.columns) == {"x", "late", "_event_time", "_known_time", "_period"}
+    early = lake.lazy("m", "raw", ["2024-01-01"], known_by=DAY + timedelta(hours=2))
+    assert early is not None
+    assert early.collect(engine="streaming")["x"].sort().to_list() == [1.0, 2.0]
+    empty = lake.lazy("m", "raw", ["2024-01-03"])
+    assert empty is not None
+    assert empty.collect(engine="streaming").height == 0
+
+
 @pytest.mark.requirement("D38")
 def test_the_same_content_makes_no_new_version(lake: Lake) -> None:
     frame = frame_of([1.0, 2.0]).assign(k=["a", None])

@@ -10,12 +10,15 @@ import pytest
 
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.monitoring.drift import Drift, drift
-from retrain_pipeline.monitoring.errors import ReferenceMissing
+from retrain_pipeline.monitoring.errors import ReferenceMissing, SummaryMissing
+from retrain_pipeline.monitoring.joint import ALL, slice_rates
+from retrain_pipeline.monitoring.kept import read_summary
 from retrain_pipeline.monitoring.measuring import Answers, read_answers, read_inputs
 from retrain_pipeline.monitoring.monitor import overall
 from retrain_pipeline.monitoring.performance import Performance
 from retrain_pipeline.monitoring.profile import profile
 from retrain_pipeline.monitoring.reference import read_reference, read_sample, store_reference
+from retrain_pipeline.monitoring.summaries import merge_profiles
 from retrain_pipeline.verdicts import Verdict
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -203,6 +206,46 @@ def test_the_reference_is_profiled_once_and_holds_a_sample(world):
     assert len(read_sample(world.stores, reference)) == 100
 
 
+def test_the_reference_keeps_its_periods_and_a_monitored_period_its_summary(world):
+    world.pass_week(6)
+    report = world.monitor(6)
+    reference = read_reference(world.stores, "small", world.champion.manifest.version)
+    assert merge_profiles(reference.feature_periods) == reference.features
+    assert merge_profiles(reference.prediction_periods) == reference.predictions
+    kept = read_summary(world.stores, "small", world.period(6))
+    assert kept.champion == world.champion.manifest.version
+    # the check of the summary is the check of the rows
+    again = drift(reference.features, kept.features.columns, 200.0, periods=reference.feature_periods, min_effect=0.1)
+    assert again == report.drift
+    assert kept.features == profile(world.raw[6][["x", "z", "kind"]], reference.features.edges)
+    feedback = world.stores.lake.read("small", "feedback", periods=[world.period(6)])
+    feedback = feedback[feedback["model_version"] == kept.champion]
+    assert slice_rates(kept.joint)[ALL].rows == len(feedback)
+    assert slice_rates(kept.joint)[ALL].loss == pytest.approx(feedback["loss"].mean(), abs=1e-5)
+    with pytest.raises(SummaryMissing, match="monitor the period"):
+        read_summary(world.stores, "small", world.period(5))
+
+
+def test_a_reference_from_before_periods_were_kept_is_judged_by_a_wider_null(world):
+    stores, version = world.stores, world.champion.manifest.version
+    entry = stores.ledger.latest("small", "profiled", version)
+    value = stores.artifacts.get_json(entry.payload["profile"])
+    old = {
+        "schema": "reference/1",
+        "features": value["features"]["whole"],
+        "predictions": value["predictions"]["whole"],
+        "sample": value["sample"],
+    }
+    stores.ledger.append(
+        NewEntry("test", "profiled", "small", version, {**entry.payload, "profile": stores.artifacts.put_json(old)})
+    )
+    world.pass_week(6, shift=3.0)
+    report = world.monitor(6)
+    assert report.drift.columns == ("x",)
+    assert "too few to learn from" in report.drift.words
+    assert report.verdict is FAIL
+
+
 @pytest.mark.parametrize(
     ("performance", "drift", "verdict", "words"),
     [
@@ -226,7 +269,7 @@ def test_monitoring_is_imported_without_heavy_libraries():
     code = (
         "import sys, retrain_pipeline.monitoring.monitor, retrain_pipeline.monitoring.report, "
         "retrain_pipeline.triggers.state\n"
-        "print([m for m in ('pandas', 'numpy', 'scipy', 'evidently', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('pandas', 'numpy', 'polars', 'scipy', 'evidently', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]

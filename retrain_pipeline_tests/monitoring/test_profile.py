@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain_pipeline.canonical import canonical_json, parse_json
 from retrain_pipeline.monitoring.errors import ProfilesDiffer
-from retrain_pipeline.monitoring.profile import TOP_LEVELS, Profile, merge_profiles, profile
+from retrain_pipeline.monitoring.profile import TOP_LEVELS, profile, profile_lazy
+from retrain_pipeline.monitoring.summaries import Profile, grid_of, merge_profiles
 
 numbers = st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(-3, 3).map(float))
 levels = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "", "other", "é"]))
@@ -32,13 +34,8 @@ def test_merged_profiles_equal_one_pass(reference, parts):
     edges = profile(frame_of(reference)).edges
     merged = merge_profiles([profile(frame_of(part), edges) for part in parts])
     once = profile(frame_of([row for part in parts for row in part]), edges)
-    assert merged.rows == once.rows
-    assert merged.columns["c"] == once.columns["c"]
-    mine, whole = merged.columns["x"], once.columns["x"]
-    for name in ("edges", "counts", "below", "above", "nulls", "count", "min", "max"):
-        assert getattr(mine, name) == getattr(whole, name)
-    assert mine.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-6)
-    assert mine.m2 == pytest.approx(whole.m2, rel=1e-6, abs=1e-3)
+    assert merged == once
+    assert Profile.from_json(parse_json(canonical_json(merged.to_json()))) == once
 
 
 @settings(max_examples=100, deadline=None)
@@ -51,6 +48,47 @@ def test_every_row_is_counted_once_and_json_gives_the_profile_back(values):
     assert x.out_of_range == 0  # of the reference itself
     assert Profile.from_json(parse_json(canonical_json(found.to_json()))) == found
     json.dumps(found.to_json(), allow_nan=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(reference=rows, values=rows)
+def test_a_streamed_table_leaves_the_summary_of_the_frame(reference, values):
+    edges = profile(frame_of(reference)).edges
+    frame = frame_of(values)
+    assert profile_lazy(pl.from_pandas(frame.astype({"c": "string"})).lazy(), edges) == profile(frame, edges)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=50))
+def test_moments_are_those_of_the_values_to_a_step_of_the_grid(values):
+    found = profile(pd.DataFrame({"x": values})).columns["x"]
+    step = grid_of(found.edges)[1]
+    assert found.mean == pytest.approx(np.mean(values), abs=step + 1e-12 * 1e9)
+    assert found.std == pytest.approx(np.std(values), abs=2 * step + 1e-6)
+
+
+def test_extremes_infinities_and_gaps_are_counted_and_spoil_no_sum():
+    edges = profile(pd.DataFrame({"x": np.linspace(0, 1, 101)})).edges
+    odd = pd.DataFrame({"x": [0.5, 1e300, -1e300, np.inf, -np.inf, np.nan]})
+    found = profile(odd, edges).columns["x"]
+    assert (found.count, found.nulls, found.below, found.above) == (3, 3, 1, 1)
+    assert (found.min, found.max) == (-1e300, 1e300)
+    assert found.total == 0
+    parts = [profile(odd.iloc[[i]], edges) for i in range(len(odd))]
+    assert merge_profiles(parts[::-1]) == profile(odd, edges)
+    json.dumps(profile(odd, edges).to_json(), allow_nan=False)
+
+
+def test_a_profile_of_the_first_schema_is_still_read():
+    now = profile(pd.DataFrame({"x": np.linspace(0, 10, 1001)}))
+    old = now.to_json()
+    column = old["columns"]["x"]
+    column |= {"mean": 5.0, "m2": 1001 * column["counts"][0]}
+    del column["total"], column["squares"]
+    read = Profile.from_json({**old, "schema": "profile/1"}).columns["x"]
+    assert read.counts == now.columns["x"].counts
+    assert read.mean == pytest.approx(5.0, abs=1e-3)
+    assert read.m2 == pytest.approx(column["m2"], rel=1e-3)
 
 
 @pytest.mark.parametrize(

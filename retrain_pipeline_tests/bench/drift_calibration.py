@@ -1,0 +1,293 @@
+"""Does the drift check raise as few false alarms as it declares, and what does it find at that price?"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from retrain_pipeline.monitoring.distances import jensen_shannon, psi
+from retrain_pipeline.monitoring.drift import drift
+from retrain_pipeline.monitoring.readings import Reading, cells, readings_of
+from retrain_pipeline.monitoring.summaries import Profile, merge_profiles
+from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.bench.streams import COLUMNS, cells_of, real_shuffles, stream, summarized
+from retrain_pipeline_tests.bench.tables import FOLDER, markdown_table, write_page
+
+RUN_LENGTH = 200.0
+PERIODS, LOOKS = 26, 20
+STREAMS = {100: 25, 336: 25, 2000: 12, 50_000: 3}
+"""Streams by rows a period; of every stream 20 looks are taken."""
+KINDS = ("iid", "ar0.5", "ar0.9", "seasonal")
+SHIFTS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5)
+POWER_ROWS = 336
+# The pooled reference of 26 periods; a test of so many rows against more gains nothing.
+_KS_ROWS = 20_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: the rows now, and what is known of the reference."""
+
+    now: np.ndarray
+    past: np.ndarray
+    current: Profile
+    whole: Profile
+    periods: list[Profile]
+
+
+def ours(look: Look) -> float:
+    """Largest ratio of statistic and threshold: above 1 is an alarm."""
+    found = drift(look.whole, look.current.columns, RUN_LENGTH, periods=look.periods)
+    ratios = [r.statistic / r.threshold for r in found.results if r.statistic is not None and r.threshold]
+    # the unit check alarms without a threshold, a blind column does not alarm
+    return max(*ratios, 1.01) if found.verdict is Verdict.FAIL else min(max(ratios), 1.0)
+
+
+def chi_squared(look: Look) -> float:
+    """PSI against the chi-squared null of independent rows, minimum 0.1, Bonferroni: what this project had before."""
+    worst = 0.0
+    for name, before in look.whole.columns.items():
+        sides = np.array([cells(before), cells(look.current.columns[name])], dtype=float)
+        used = sides[:, sides.sum(axis=0) > 0]
+        n, m = used.sum(axis=1)
+        dof = max(used.shape[1] - 1, 1)
+        scale = 1 / n + 1 / m
+        limit = max(stats.chi2.isf(1 / RUN_LENGTH / len(look.whole.columns), dof) * scale, 0.1 + dof * scale)
+        worst = max(worst, psi(before, look.current.columns[name]) / limit)
+    return worst
+
+
+def psi_fixed(look: Look) -> float:
+    """PSI above 0.2 in any column."""
+    return max(psi(b, look.current.columns[name]) for name, b in look.whole.columns.items()) / 0.2
+
+
+def kolmogorov_smirnov(look: Look) -> float:
+    """Two-sample KS with Bonferroni, at the same declared rate."""
+    level = 1 / RUN_LENGTH / look.now.shape[1]
+    step = max(len(look.past) // _KS_ROWS, 1)
+    p = [stats.ks_2samp(look.past[::step, i], look.now[:, i]).pvalue for i in range(look.now.shape[1])]
+    return float(np.log(max(min(p), 1e-300)) / np.log(level))
+
+
+def three_sigma(look: Look) -> float:
+    """Jensen-Shannon beyond mean ± 3 sd of that of the reference's periods, in any column (as NannyML does)."""
+    worst = 0.0
+    for name, before in look.whole.columns.items():
+        known = [jensen_shannon(before, one.columns[name]) for one in look.periods]
+        limit = np.mean(known) + 3 * np.std(known)
+        worst = max(worst, jensen_shannon(before, look.current.columns[name]) / max(limit, 1e-12))
+    return worst
+
+
+def _readings(look: Look) -> list[Reading]:
+    columns = look.whole.columns.items()
+    known = {name: [one.columns[name] for one in look.periods] for name, _ in columns}
+    return [r for name, c in columns for r in readings_of(name, c, known[name], look.current.columns[name])]
+
+
+def student(look: Look) -> float:
+    """Tried: the same readings, each against a t prediction interval from its own reference periods."""
+    worst = 0.0
+    for one in _readings(look):
+        spread = max(float(one.past.std(ddof=1)), one.n**-0.5) * (1 + 1 / PERIODS) ** 0.5
+        level = one.weight / RUN_LENGTH / len(look.whole.columns)
+        worst = max(worst, abs(one.shift) / spread / float(stats.t.isf(level / 2, PERIODS - 1)))
+    return worst
+
+
+def block_bootstrap(look: Look) -> float:
+    """Tried: the largest studentized reading against its moving-block bootstrap over the reference periods."""
+    readings = _readings(look)
+    past = np.array([one.past for one in readings]).T
+    scale = np.maximum(past.std(axis=0, ddof=1), np.array([one.n for one in readings]) ** -0.5)
+    rng = np.random.default_rng(0)
+    starts = rng.integers(0, PERIODS - 2, (1000, PERIODS // 3))
+    means = past[(starts[:, :, None] + np.arange(3)).reshape(1000, -1)].mean(axis=1)
+    drawn = past[rng.integers(0, PERIODS, 1000)]
+    limit = np.quantile(np.max(np.abs(drawn - means) / scale, axis=1), 1 - 1 / RUN_LENGTH)
+    return float(np.max(np.abs([one.shift for one in readings]) / scale) / limit)
+
+
+PEERS: dict[str, Callable[[Look], float]] = {
+    "ours": ours,
+    "t interval (tried)": student,
+    "block bootstrap, max (tried)": block_bootstrap,
+    "PSI, χ² null": chi_squared,
+    "PSI > 0.2": psi_fixed,
+    "KS, Bonferroni": kolmogorov_smirnov,
+    "JS, 3 sd": three_sigma,
+}
+
+
+def looks_of(values: np.ndarray, shift: float = 0.0) -> list[Look]:
+    """Return the looks of one stream: the first periods are its reference; `shift` moves a column of the rest."""
+    past = values[:PERIODS].reshape(-1, values.shape[2])
+    past = past[:, [np.isfinite(column).sum() > 100 for column in past.T]]
+    kept = [np.isfinite(column).sum() > 100 for column in values[:PERIODS].reshape(-1, values.shape[2]).T]
+    edges = cells_of(past)
+    periods = [summarized(one[:, kept], edges) for one in values[:PERIODS]]
+    whole = merge_profiles(periods)
+    found = []
+    for one in values[PERIODS:]:
+        now = one[:, kept].copy()
+        now[:, 0] += shift
+        found.append(Look(now, past, summarized(now, edges), whole, periods))
+    return found
+
+
+def alarms(looks: list[Look], peer: Callable[[Look], float]) -> list[bool]:
+    """Return which looks a peer alarms at."""
+    return [peer(look) > 1 for look in looks]
+
+
+def null_rows(size: int) -> list[list[str]]:
+    """Realized false alarms a look, per stream of one size."""
+    rows = []
+    for kind in KINDS:
+        seen: dict[str, list[bool]] = {name: [] for name in PEERS}
+        for seed in range(STREAMS[size]):
+            looks = looks_of(stream(kind, size, PERIODS + LOOKS, np.random.default_rng([size, seed])))
+            for name, peer in PEERS.items():
+                # a peer's rate is high: a few looks tell it
+                seen[name] += alarms(looks if name == "ours" else looks[:: LOOKS // 2], peer)
+        rows.append([kind, f"{size:,}", str(len(seen["ours"])), *(rate(one) for one in seen.values())])
+        print(rows[-1], flush=True)
+    return rows
+
+
+def real_table() -> list[list[str]]:
+    """The same on shuffled real rows."""
+    seen: dict[str, dict[str, list[bool]]] = {}
+    for seed in range(4):
+        for name, values in real_shuffles(POWER_ROWS, PERIODS + LOOKS, np.random.default_rng([9, seed])):
+            looks = looks_of(values)
+            for peer, function in PEERS.items():
+                chosen = looks if peer == "ours" else looks[:: LOOKS // 2]
+                seen.setdefault(name, {}).setdefault(peer, []).extend(alarms(chosen, function))
+    return [
+        [f"{name}, shuffled", f"{POWER_ROWS}", str(len(f["ours"])), *map(rate, f.values())] for name, f in seen.items()
+    ]
+
+
+def rate(hits: list[bool]) -> str:
+    """Return a rate and, of a small one, the upper end of its 95 % interval (Clopper and Pearson 1934)."""
+    k, n = sum(hits), len(hits)
+    upper = stats.beta.ppf(0.95, k + 1, n - k) if k < n else 1.0
+    return f"{k / n:.3f} (≤ {upper:.3f})" if k / n < 0.05 else f"{k / n:.2f}"
+
+
+def power_table() -> tuple[list[list[str]], dict[str, list[float]]]:
+    """Power at equal false alarms: each peer alarms at the quantile of its own null scores; `ours` as it is, too."""
+    streams = 40
+    makes = [lambda seed, s=shift: looks_of(_power_stream(seed), s)[:2] for shift in (0.0, *SHIFTS)]
+    scores: dict[str, list[list[float]]] = {name: [] for name in PEERS}
+    for make in makes:
+        looks = [look for seed in range(streams) for look in make(seed)]
+        for name, peer in PEERS.items():
+            scores[name].append([peer(look) for look in looks])
+    null = [look for seed in range(1000, 1010) for look in looks_of(_power_stream(seed))]
+    curves: dict[str, list[float]] = {}
+    for name, peer in PEERS.items():
+        limit = float(np.quantile([peer(look) for look in null], 1 - 1 / RUN_LENGTH))
+        curves[f"{name}, at equal false alarms"] = [float(np.mean(np.array(one) > limit)) for one in scores[name][1:]]
+    curves["ours, as it declares"] = [float(np.mean(np.array(one) > 1)) for one in scores["ours"][1:]]
+    rows = [[name, *(f"{p:.2f}" for p in curve), _delay(curve[SHIFTS.index(0.25)])] for name, curve in curves.items()]
+    return rows, curves
+
+
+def _power_stream(seed: int) -> np.ndarray:
+    return stream("iid", POWER_ROWS, PERIODS + LOOKS, np.random.default_rng([77, seed]))
+
+
+def _delay(power: float) -> str:
+    return f"{1 / power:.1f}" if power > 0.005 else "> 200"
+
+
+def plot(curves: dict[str, list[float]]) -> None:
+    """Draw power against the shift."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for name, curve in curves.items():
+        axes.plot(SHIFTS, curve, marker="o", markersize=3, label=name)
+    axes.axhline(0.8, color="#8a8a8a", linewidth=1)
+    axes.set(xlabel="shift of one of ten columns, sd", ylabel=f"found in one look of {POWER_ROWS} rows")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=7)
+    figure.savefig(FOLDER / "drift_power.svg", metadata={"Date": None})
+
+
+def evidently_rates(looks: int = 8) -> list[list[str]]:
+    """Evidently's default preset on independent rows: how often any column, and how often half of them, "drift"."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    import pandas as pd
+    from evidently import Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    rows = []
+    for kind, size, shift in (("iid", 100, 0.0), ("ar0.9", 336, 0.0), ("iid", 2000, 0.0), ("iid", 336, 0.25)):
+        found = []
+        for seed in range(looks):
+            look = looks_of(stream(kind, size, PERIODS + 1, np.random.default_rng([5, size, seed])), shift)[0]
+            sides = [Dataset.from_pandas(pd.DataFrame(x).rename(columns=str)) for x in (look.now, look.past[-size:])]
+            metrics = Report([DataDriftPreset()]).run(*sides).dict()["metrics"]
+            counted = next(m["value"] for m in metrics if "DriftedColumnsCount" in str(m["metric_name"]))
+            found.append(counted["count"])
+        some, half = np.mean([c > 0 for c in found]), np.mean([c >= COLUMNS / 2 for c in found])
+        rows.append([kind, f"{size:,}", f"{shift:g}", str(looks), f"{some:.2f}", f"{half:.2f}"])
+    return rows
+
+
+def write(
+    null: list[list[str]], real: list[list[str]], power: list[list[str]], evidently: list[list[str]], note: str = ""
+) -> None:
+    """Write the page from the rows of its tables."""
+    header = ["stream", "rows a period", "looks (ours)", *PEERS]
+    if note:
+        note = f" {note}"
+    write_page(
+        "drift_calibration",
+        "The drift check: false alarms declared and realized, and power",
+        [
+            f"A champion of {PERIODS} reference periods, {COLUMNS} columns (a real set: all its numbers), {LOOKS} "
+            f"looks after each. Declared: one false alarm in {RUN_LENGTH:g} looks over all columns. "
+            "Share of looks with an alarm although nothing drifts; in brackets the upper end of the 95 % interval."
+            f"{note}",
+            markdown_table(header, [*null, *real]),
+            f"Power: +δ sd in one of ten independent columns, {POWER_ROWS} rows a look; delay in looks at +0.25 sd. "
+            "At equal false alarms: each check alarms beyond the 99.5 % quantile of its own scores without drift.",
+            markdown_table(["check", *(f"+{shift:g}" for shift in SHIFTS), "delay at +0.25"], power),
+            "![power](drift_power.svg)",
+            *_of_evidently(evidently),
+            f"Targets: at most {1 / RUN_LENGTH:g} in every row of the first table; power of at least 0.8 at +0.25 sd.",
+        ],
+    )
+
+
+def _of_evidently(rows: list[list[str]]) -> list[str]:
+    header = ["stream", "rows", "shift, sd", "looks", "any column", "half of the columns (its verdict)"]
+    said = "Evidently's default preset against the newest reference period, in looks:"
+    return [said, markdown_table(header, rows)] if rows else []
+
+
+def main() -> None:
+    """Measure and write the page."""
+    with ProcessPoolExecutor(2) as pool:  # the parts share nothing; the longest first
+        powers = pool.submit(power_table)
+        nulls = [pool.submit(null_rows, size) for size in STREAMS]
+        reals, reports = pool.submit(real_table), pool.submit(evidently_rates)
+        power, curves = powers.result()
+        print(power, flush=True)
+        null = [row for one in nulls for row in one.result()]
+        real, evidently = reals.result(), reports.result()
+    plot(curves)
+    write(null, real, power, evidently)
+
+
+if __name__ == "__main__":
+    main()
