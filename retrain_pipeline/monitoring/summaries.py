@@ -31,7 +31,9 @@ def grid_of(edges: Sequence[float]) -> tuple[float, float]:
     if not edges:
         return 0.0, 2.0**-_STEPS_LOG2
     inner = edges[1:-1] if len(edges) > 3 else edges
-    span = inner[-1] - inner[0] or edges[-1] - edges[0] or abs(edges[0]) or 1.0
+    whole = edges[-1] - edges[0]
+    # however far the ends lie from the rest, they are on the grid
+    span = max(inner[-1] - inner[0], whole * 2.0**-32) or abs(edges[0]) or 1.0
     # Of float64 the ends are cut off: neither the step nor what it divides may overflow.
     exponent = min(max(math.frexp(span)[1] - 1 - _STEPS_LOG2, -900), 900)
     return edges[len(edges) // 2], 2.0**exponent
