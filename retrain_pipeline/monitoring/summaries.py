@@ -33,7 +33,7 @@ def grid_of(edges: Sequence[float]) -> tuple[float, float]:
     inner = edges[1:-1] if len(edges) > 3 else edges
     whole = edges[-1] - edges[0]
     # however far the ends lie from the rest, they are on the grid
-    span = max(inner[-1] - inner[0], whole * 2.0**-32) or abs(edges[0]) or 1.0
+    span = max(inner[-1] - inner[0] or whole, whole * 2.0**-32) or abs(edges[0]) or 1.0
     # Of float64 the ends are cut off: neither the step nor what it divides may overflow.
     exponent = min(max(math.frexp(span)[1] - 1 - _STEPS_LOG2, -900), 900)
     return edges[len(edges) // 2], 2.0**exponent
