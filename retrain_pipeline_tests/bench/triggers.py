@@ -1,6 +1,7 @@
 """Triggers against a cron job, on real data with real drift: the protocol of the replay, all peers in one run.
 
-Needs river, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout).
+Needs river, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout). KSWIN, which takes a
+millisecond a row, joins where RETRAIN_BENCH_ALL is set.
 """
 
 import os
