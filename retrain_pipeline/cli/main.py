@@ -133,10 +133,11 @@ def play(
 
 Policies = Annotated[
     list[str] | None,
-    typer.Option("--policy", help="adaptive, never, detector, periodic:N, error_threshold:X, cumulative_excess:X."),
+    typer.Option("--policy", help="adaptive, never, periodic:N, error_threshold:X, cumulative_excess:X."),
 ]
 Costs = Annotated[
-    list[float] | None, typer.Option("--cost", help="What a retrain costs, in the unit of the loss. Default: declared.")
+    list[float] | None,
+    typer.Option("--cost", help="Cost of a retrain in one period's mean loss (regression: share of label)."),
 ]
 
 

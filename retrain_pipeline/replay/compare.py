@@ -90,12 +90,16 @@ def compare(
         Each gives the policy for a cost.
     """
     reached = reached or frontier(matrix, warm_up)
-    found = []
+    played, found = {one.policy: one for one in reached.cron}, []
     for cost in costs:
         best = best_at_cost(matrix, reached.cron[0].start, cost)
         per_batch = _plan_losses(matrix, reached.cron[0].start, best.retrains)
         for make in policies:
-            episode = play_policy(matrix, make(cost), warm_up)
+            policy = make(cost)
+            # policies are pure and a name tells the setting: who does not look at the cost does the same at any
+            if policy.name not in played:
+                played[policy.name] = play_policy(matrix, policy, warm_up)
+            episode = played[policy.name]
             low, high = interval(episode.losses - per_batch)
             dearer = cost * (len(episode.retrains) - len(best.retrains)) / len(episode.losses)
             regret = episode.mean_cost(cost) - best.mean_cost

@@ -103,7 +103,7 @@ def from_table(
     Raises
     ------
     HistoryRefused
-        When a column is not there, or there are fewer than 4 batches.
+        When the file is no table, a column is not there or holds no times, or there are fewer than 4 batches.
     LabelsRefused
         When the label does not fit the task.
     """
@@ -111,13 +111,18 @@ def from_table(
 
     from retrain_pipeline.learning.labels import encode_labels
 
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    try:
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except ValueError as error:
+        raise HistoryRefused(f"{path.name}: it is no CSV or parquet table: {str(error)[:200]}") from error
     for column in (time, label, *drop):
         if column not in frame.columns:
             have = ", ".join(map(str, frame.columns))
             raise HistoryRefused(f"{path.name}: there is no column {column!r}; there are: {have}")
-    moments = pd.to_datetime(frame[time], utc=True, format="ISO8601") if frame[time].dtype == object else frame[time]
-    moments = pd.to_datetime(moments, utc=True)
+    try:
+        moments = pd.to_datetime(frame[time], utc=True, format="ISO8601" if frame[time].dtype == object else None)
+    except (ValueError, TypeError) as error:
+        raise HistoryRefused(f"{path.name}: column {time!r} holds no ISO 8601 times: {str(error)[:200]}") from error
     frame = frame.assign(**{time: moments})[frame[label].notna()].sort_values(time, kind="stable")
     batches = len(frame) // rows_per_batch
     if batches < MIN_BATCHES:

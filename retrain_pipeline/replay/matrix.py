@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.errors import RetrainError
 from retrain_pipeline.files import write_whole
 from retrain_pipeline.learning.losses import row_losses
+from retrain_pipeline.replay.errors import HistoryRefused
 from retrain_pipeline.replay.history import History
 from retrain_pipeline.spec.model import Candidate
 
@@ -121,8 +123,9 @@ def _fitted(history: History, recipe: Recipe, folder: Path, models: list[int], w
     _JOB[:] = [(history, recipe, folder)]
     # The largest first, so that no process is left alone with one at the end.
     with ProcessPoolExecutor(min(workers, len(models)), mp_context=get_context("fork")) as pool:
-        for one in as_completed([pool.submit(_store_shared, s) for s in sorted(models)]):
+        for one in as_completed([pool.submit(_store_shared, s) for s in sorted(models, reverse=True)]):
             yield one.result()
+    _JOB.clear()
 
 
 _JOB: list[tuple[History, Recipe, Path]] = []
@@ -140,7 +143,16 @@ def _store(history: History, recipe: Recipe, folder: Path, s: int) -> None:
     import numpy as np
 
     started = time.perf_counter()
-    pipeline = fit_at(history, recipe, s)
+    try:
+        pipeline = fit_at(history, recipe, s)
+    except RetrainError:
+        raise
+    except Exception as error:  # the boundary to other people's code, which raises what it likes
+        told = " ".join(str(error).split())[:300]
+        raise HistoryRefused(
+            f"{history.name}: the model before batch {history.keys[s]} could not be fitted ({type(error).__name__}: "
+            f"{told}); take larger batches or a longer window"
+        ) from error
     seconds = time.perf_counter() - started
     losses = losses_from(history, pipeline, s)
     target = io.BytesIO()

@@ -28,7 +28,7 @@ def frontier_plot(reached: Frontier, outcomes: Sequence[Outcome], title: str) ->
         low, high = outcome.regret - outcome.regret_low, outcome.regret_high - outcome.regret
         axes.errorbar(x, y, yerr=[[max(low, 0)], [max(high, 0)]], color=color, marker="D", markersize=5, capsize=2)
         axes.annotate(outcome.episode.policy, (x, y), textcoords="offset points", xytext=(6, 5), fontsize=8)
-    axes.set(xlabel="retrains", ylabel="mean loss", title=title)
+    axes.set(xlabel="retrains", ylabel="mean loss", title=title.replace("$", r"\$"))
     axes.set_xscale("symlog", linthresh=4)
     axes.set_xlim(left=-0.3)
     axes.set_xticks([x for x in (0, 1, 2, 4, 8, 16, 32, 64, 128) if x <= most * 1.3])

@@ -11,7 +11,8 @@ from retrain_pipeline.replay.matrix import LossMatrix, Progress, Recipe, loss_ma
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.triggers.course import Policy
-from retrain_pipeline.triggers.policies import policy_named
+from retrain_pipeline.triggers.errors import PolicyRefused
+from retrain_pipeline.triggers.policies import DetectorFired, policy_named
 
 POLICIES = ("adaptive", "never", "periodic:4", "periodic:13", "error_threshold:0.25", "cumulative_excess:0.2")
 """What is compared when nothing is named."""
@@ -67,20 +68,24 @@ def replay(
     Raises
     ------
     PolicyRefused
-        When a policy does not exist.
+        When a policy does not exist, or looks at what a replay does not have.
     HistoryRefused
         When no batch is left to serve after the warm-up.
     """
     makers: list[Callable[[float], Policy]] = [partial(policy_named, name) for name in policies]
     for make in makers:
-        make(costs[0])  # a wrong name is told before an hour of fits, not after
+        if isinstance(make(costs[0]), DetectorFired):  # told before an hour of fits, as a wrong name is
+            raise PolicyRefused("policy 'detector': a replay does not run the loss detector; compare the others")
     matrix = loss_matrix(history, recipe, cache, workers=workers, progress=progress)
     reached = frontier(matrix, warm_up)
     return Replay(matrix, reached, tuple(compare(matrix, makers, costs, warm_up, reached)))
 
 
 def model_recipe(stores: Stores, spec: ModelSpec) -> Recipe:
-    """Return how a replay fits a model: as the champion was fitted, or else as the first candidate is; no search."""
+    """Return how a replay fits a model: as the champion was fitted, or else as the first candidate is; no search.
+
+    The champion's parameters are those of today, so early models of a replay are a little better than they were.
+    """
     candidate = next(iter(spec.training.candidates.values()))
     row = stores.ledger.deployment(spec.name)
     if row is not None:

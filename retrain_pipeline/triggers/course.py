@@ -61,7 +61,7 @@ class Policy(Protocol):
 
     @property
     def name(self) -> str:
-        """What the policy is called, with its setting: ``periodic:8``."""
+        """What the policy is called, with all of its setting: ``periodic:8``; two of one name are of one opinion."""
 
     def look(self, course: Course) -> Opinion:
         """Return the opinion on a course."""

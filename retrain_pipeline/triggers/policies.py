@@ -1,6 +1,6 @@
 """Policies: small named rules for when to retrain, one interface.
 
-`adaptive` is the default; the others are what teams use, to compare with in a replay and to choose where they fit.
+They are compared in a replay. The sensor still asks by `policy.decide`: on a risen loss, drift without labels, or age.
 """
 
 from collections.abc import Callable, Sequence

@@ -172,7 +172,7 @@ def played_folder(tmp_path_factory) -> Path:
         write_project(folder)
         project = open_project(folder, instance)
         played = project.play(0, 6)
-        assert [p.retrain_ok for p in played if p.retrain_run] == [True], played
+        assert [(p.why, p.retrain_ok) for p in played if p.retrain_run] == [("first_model", True)], played
         project.stores.close()
     return folder
 

@@ -1,6 +1,7 @@
 """Triggers against a cron job, on real data with real drift: the protocol of the replay, all peers in one run.
 
-Needs river, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout).
+Needs river, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout). KSWIN, which takes a
+millisecond a row, joins where RETRAIN_BENCH_ALL is set.
 """
 
 import os
@@ -140,8 +141,8 @@ def _parts(found: dict[tuple[int, float], dict[str, dict[str, Outcome]]]) -> lis
         "cron job with as many retrains, in shares of what choosing well can be worth; 10 sets (5 × 2). Regret: mean "
         f"loss plus cost above the best plan of hindsight. {OURS} was tuned on {' and '.join(TUNED_ON)} only; `always` "
         "and `never` fire at every batch and at none.",
-        "To ask what a model fitted anew would have saved, `adaptive` fits one each batch: its checks cost a fit a "
-        "batch, which the column of seconds holds; the other policies cost what they compute.",
+        "To ask what a model fitted anew would have saved, `adaptive` fits one each batch: that is one fit a batch "
+        "(about what `always` trains), which the column of seconds does not hold: it is what deciding itself took.",
     ]
     for (delay, cost), policies in sorted(found.items()):
         rows = sorted((_row(name, sets) for name, sets in policies.items()), key=lambda row: float(row[3]))

@@ -28,7 +28,10 @@ def test_a_wrong_policy_or_column_is_told_before_anything_is_fitted(retrain, tmp
     home = ("--home", tmp_path / "state")
     policy = retrain("replay-table", tmp_path / "toy.csv", *TABLE, "--policy", "adaptve", *home)
     column = retrain("replay-table", tmp_path / "toy.csv", *TABLE, "--drop", "c", *home)
-    for result, word in ((policy, "adaptve"), (column, "no column 'c'")):
+    detector = retrain("replay-table", tmp_path / "toy.csv", *TABLE, "--policy", "detector", *home)
+    no_time = retrain("replay-table", tmp_path / "toy.csv", "--time", "kind", *TABLE[2:], *home)
+    refused = ((policy, "adaptve"), (column, "no column 'c'"), (detector, "detector"), (no_time, "holds no ISO 8601"))
+    for result, word in refused:
         assert result.exit_code == 1
         assert isinstance(result.exception, SystemExit), result.exception
         assert word in result.stderr

@@ -37,6 +37,7 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
     # before the first model can be, as a schedule catches up: many periods in one run
     history = spec.training.min_periods
     assert player.backfill(periods[0], periods[history - 1]).success
+    assert stores.lake.periods(name, "raw") == periods[:history]
     played = [player.step(period) for period in periods[history:]]
 
     assert [p.period for p in played if not p.data_ok] == []

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from retrain_pipeline.learning.errors import EstimatorRefused
+from retrain_pipeline.replay.errors import HistoryRefused
 from retrain_pipeline.replay.matrix import MIN_FIRST, Recipe, fit_at, loss_matrix, losses_from
 from retrain_pipeline.spec.model import Candidate
 from retrain_pipeline_tests.replay.conftest import LOGISTIC
@@ -76,3 +77,11 @@ def test_a_recipe_that_does_not_exist_is_refused(history, tmp_path):
     wrong = Recipe(Candidate(estimator="sklearn.linear_model.LogisticRegresion"))
     with pytest.raises(EstimatorRefused, match="LogisticRegression"):
         loss_matrix(history, wrong, tmp_path / "cache")
+
+
+def test_a_model_that_cannot_be_fitted_is_told_with_its_batch(history, recipe, tmp_path):
+    y = history.y.copy()
+    y[: history.starts[3]] = 1
+    for workers in (1, 2):
+        with pytest.raises(HistoryRefused, match=r"before batch 2024-01-0.*could not be fitted"):
+            loss_matrix(replace(history, y=y), recipe, tmp_path / "cache", workers=workers)
