@@ -28,13 +28,18 @@ def read_champion(ledger: "Ledger", spec: ModelSpec) -> Champion | None:
         return None
     version = str(row.state["champion"])
     as_of = as_utc(datetime.fromisoformat(row.state["effective_as_of"]))
+    return Champion(version, as_of, promised(ledger, spec, version))
+
+
+def promised(ledger: "Ledger", spec: ModelSpec, version: str) -> LossEstimate | None:
+    """Return the validated loss of a version at its release; None when there is none on record."""
     released = ledger.latest(spec.name, "released", version)
     loss = released.payload.get("validated_loss") if released else None
-    if loss is None or loss["se"] is None or not loss["n"]:
-        return Champion(version, as_of, None)
-    blocks = _evaluation_blocks(spec, as_of)
+    if released is None or loss is None or loss["se"] is None or not loss["n"]:
+        return None
+    blocks = _evaluation_blocks(spec, as_utc(datetime.fromisoformat(released.payload["as_of"])))
     dof = float(max(min(blocks, int(loss["n"])) - 1, 1))
-    return Champion(version, as_of, LossEstimate(float(loss["mean"]), float(loss["se"]), dof, int(loss["n"]), blocks))
+    return LossEstimate(float(loss["mean"]), float(loss["se"]), dof, int(loss["n"]), blocks)
 
 
 def _evaluation_blocks(spec: ModelSpec, as_of: datetime) -> int:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from retrain_pipeline.verdicts import Verdict
 
 MAX_MISSING_RISE = 0.2
-MAX_UNSEEN_SHARE = 0.2
+MAX_RECODED_SHARE = 0.2
 MIN_EXPECTED_LABELS = 50
 PLATEAU_RETRAINS = 3
 """So many retrains in a row without gain are no bad luck."""
@@ -49,8 +49,9 @@ class Evidence:
     drifted: tuple[str, ...] = ()
     missing_rise: tuple[str, float] | None = None
     """The column whose share of missing values rose most since training, and by how much."""
-    unseen_share: tuple[str, float] | None = None
-    """The column with most values that training never had."""
+    recoded: tuple[str, float] | None = None
+    """The column with most values that training never had in place of values that are gone. New values beside the old
+    ones are the world's: a new channel, a new product."""
     labels_expected: int | None = None
     labels_known: int | None = None
     """Labels that should be known by the maturity curve, and those that are."""
@@ -103,8 +104,10 @@ def _pipeline(e: Evidence) -> Diagnosis | None:
     reasons = []
     if e.missing_rise is not None and e.missing_rise[1] > MAX_MISSING_RISE:
         reasons.append(f"{e.missing_rise[0]} is missing in {e.missing_rise[1]:.0%} of rows more than in training")
-    if e.unseen_share is not None and e.unseen_share[1] > MAX_UNSEEN_SHARE:
-        reasons.append(f"{e.unseen_share[0]} has values in {e.unseen_share[1]:.0%} of rows that training never had")
+    if e.recoded is not None and e.recoded[1] > MAX_RECODED_SHARE:
+        reasons.append(
+            f"{e.recoded[0]} has new values in place of known ones that are gone: {e.recoded[1]:.0%} of rows"
+        )
     return Diagnosis(Cause.PIPELINE_FAULT, tuple(reasons)) if reasons else None
 
 

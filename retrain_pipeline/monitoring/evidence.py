@@ -121,8 +121,8 @@ def measure(
         return Measured()
     slope, intercept = _calibration(task, now)
     return Measured(
-        labels_turned=_turned(task, metric, now, validated, block_hours),
-        labels_moved=_moved(task, before, now),
+        labels_turned=labels_turned(task, metric, now, validated, block_hours),
+        labels_moved=labels_moved(task, before, now),
         poisoning=_poisoned(task, before, now),
         loss=float(now.losses.mean()),
         explained=_explained(task, metric, before, now, seed) if explain else None,
@@ -132,8 +132,16 @@ def measure(
     )
 
 
-def _turned(task: Task, metric: Metric, now: Scored, validated: LossEstimate, block_hours: float) -> str | None:
-    """Do answers go with labels worse than chance, and as well as validated with the labels turned round?"""
+def labels_turned(
+    task: Task, metric: Metric, now: Scored, validated: LossEstimate, block_hours: float, *, sure: float = 2.0
+) -> str | None:
+    """Return words when answers go with labels worse than chance, and as well as validated with labels turned round.
+
+    Parameters
+    ----------
+    sure
+        Standard errors below chance.
+    """
     from retrain_pipeline.learning.concord import concord, relabelled
     from retrain_pipeline.learning.losses import row_losses
 
@@ -142,19 +150,19 @@ def _turned(task: Task, metric: Metric, now: Scored, validated: LossEstimate, bl
         return None
     chance = 0.5 if task == "binary" else 0.0
     found = estimate(values, now.event_time, block_hours)
-    if not found.mean + 2 * found.se < chance:
+    if not found.mean + sure * found.se < chance:
         return None
     words = f"answers go with labels at {found.mean:.2f}, chance is {chance:g}"
     turned = row_losses(metric, task, relabelled(task, now.truth, now.answers["prediction"].to_numpy()), now.answers)
     after = estimate(turned, now.event_time, block_hours)
     explained = after.mean - 2 * after.se <= validated.mean + 2 * validated.se
     if task == "regression" and not explained:  # −y brings back no labels that were moved too: backwards is enough
-        explained = found.mean + 2 * found.se < _BACKWARDS
+        explained = found.mean + sure * found.se < _BACKWARDS
     return f"labels look inverted or recoded: {words}" if explained else None
 
 
-def _moved(task: Task, before: Scored, now: Scored) -> str | None:
-    """Did labels move in level or scale as a mistake moves them, while answers stayed?"""
+def labels_moved(task: Task, before: Scored, now: Scored) -> str | None:
+    """Return words when labels moved in level or scale as a mistake moves them, while answers stayed."""
     import numpy as np
 
     if task == "multiclass":

@@ -1,17 +1,18 @@
 """Why a period is as it was found: labels that come late, the rows that are labelled, and one diagnosis of it all."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.monitoring.arrivals import suspect_delivery
 from retrain_pipeline.monitoring.champion import Champion
 from retrain_pipeline.monitoring.diagnosis import Diagnosis, Evidence, diagnose
 from retrain_pipeline.monitoring.drift import Drift
 from retrain_pipeline.monitoring.evidence import Measured, Scored, measure
 from retrain_pipeline.monitoring.late import Late, known_rows, late_labels
 from retrain_pipeline.monitoring.performance import Performance, window_starts
-from retrain_pipeline.monitoring.summaries import ColumnProfile
+from retrain_pipeline.monitoring.summaries import CategoryProfile, ColumnProfile
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
 _ATTEMPTS = 10
+VANISHED = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,6 @@ class Seen:
     prediction_drift: Drift
     before: Mapping[str, ColumnProfile]
     now: Mapping[str, ColumnProfile]
-    unseen: Mapping[str, int]
 
 
 def explain(
@@ -64,7 +65,7 @@ def explain(
     VersionNotLoadable, SnapshotChanged
         When the champion, or the rows that it was judged on, cannot be read: that is no finding about the period.
     """
-    late = measured = None
+    late = measured = suspect = None
     if champion is not None:
         known: list[Scored | None] = []
 
@@ -75,7 +76,9 @@ def explain(
 
         late = late_labels(stores, spec, champion, period, end, rows)
         measured = _measured(spec, champion, seen, rows)
+        suspect = suspect_delivery(stores, spec, end)
     evidence = _evidence(stores.ledger, spec, champion, seen, late, measured)
+    evidence = replace(evidence, labels_turned=evidence.labels_turned or suspect)
     return Explained(diagnose(evidence), evidence, late, measured)
 
 
@@ -109,13 +112,12 @@ def _evidence(
 ) -> Evidence:
     told = told or Measured()
     validated = champion.validated if champion else None
-    rows = max((column.count + column.nulls for column in seen.now.values()), default=0)
     gaps = {
         name: _missing(column) - _missing(seen.before[name])
         for name, column in sorted(seen.now.items())
         if name in seen.before
     }
-    strange = {name: _share(count, rows) for name, count in sorted(seen.unseen.items())}
+    swapped = recoded(seen.before, seen.now)
     poisoned = told.poisoning.words if told.poisoning and told.poisoning.verdict is Verdict.FAIL else None
     return Evidence(
         performance=seen.performance.verdict,
@@ -123,7 +125,7 @@ def _evidence(
         prediction_drift=seen.prediction_drift.verdict,
         drifted=seen.drift.columns,
         missing_rise=max(gaps.items(), key=lambda one: one[1], default=None),
-        unseen_share=max(strange.items(), key=lambda one: one[1], default=None),
+        recoded=max(swapped.items(), key=lambda one: one[1], default=None),
         labels_expected=late.expected if late else None,
         labels_known=late.known if late else None,
         labels_turned=told.labels_turned,
@@ -138,6 +140,25 @@ def _evidence(
         intercept=told.intercept,
         retrains_without_gain=_without_gain(ledger, spec),
     )
+
+
+def recoded(before: Mapping[str, ColumnProfile], now: Mapping[str, ColumnProfile]) -> dict[str, float]:
+    """Return, per category column where there are any, the share of rows with new levels in place of vanished ones.
+
+    A level of the reference has vanished when it has under a tenth of its share there; what new levels have beyond
+    the shares of those is growth, and no recoding.
+    """
+    shares = {}
+    for name, column in sorted(now.items()):
+        past = before.get(name)
+        if not isinstance(column, CategoryProfile) or not isinstance(past, CategoryProfile) or past.other:
+            continue
+        pairs = zip(past.counts, column.counts, strict=True)
+        was = [(_share(a, past.count), _share(b, column.count)) for a, b in pairs]
+        gone = sum(a for a, b in was if b < a * VANISHED)
+        if share := min(gone, _share(column.other, column.count)):
+            shares[name] = share
+    return shares
 
 
 def _missing(column: ColumnProfile) -> float:

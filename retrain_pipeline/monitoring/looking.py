@@ -51,7 +51,7 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         words = "no champion yet" if champion is None else f"champion {champion.version} has no reference profile"
         nothing = Drift(Verdict.INCONCLUSIVE, words)
         judged = _performance(stores, spec, champion, end)
-        seen = Seen(judged, nothing, nothing, {}, {}, {})
+        seen = Seen(judged, nothing, nothing, {}, {})
         explained = explain(stores, spec, champion, seen, period, end)
         return Found(champion, Inputs(), Answers(), nothing, nothing, judged, labels, {}, {}, {}, None, explained)
     inputs = read_inputs(stores.lake, spec, period, end, reference.features, spec.report.max_rows if due else 0)
@@ -62,7 +62,7 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         columns = _drift(spec, reference.features, inputs.columns, reference.feature_periods, "columns")
     moved, judged = _prediction_drift(spec, reference, answers), _performance(stores, spec, champion, end)
     strange = unseen(reference.features.columns, inputs.columns)
-    seen = Seen(judged, columns, moved, reference.features.columns, inputs.columns, strange)
+    seen = Seen(judged, columns, moved, reference.features.columns, inputs.columns)
     return Found(
         champion,
         inputs,

@@ -9,8 +9,9 @@ from rich.progress import track
 
 from retrain_pipeline.learning.losses import row_losses
 from retrain_pipeline.monitoring.diagnosis import PLATEAU_RETRAINS, Cause, Diagnosis, Evidence, diagnose
-from retrain_pipeline.monitoring.drift import drift, unseen
+from retrain_pipeline.monitoring.drift import drift
 from retrain_pipeline.monitoring.evidence import Measured, Scored, measure
+from retrain_pipeline.monitoring.explaining import recoded
 from retrain_pipeline.monitoring.performance import estimate, performance
 from retrain_pipeline.monitoring.profile import profile, profile_column
 from retrain_pipeline.periods import Calendar
@@ -82,13 +83,13 @@ def examined(injected: Injected, task: Kind, seed: int) -> Diagnosis:
         else Measured()
     )
     gaps = {name: float(seen.now[name].isna().mean() - seen.train[name].isna().mean()) for name in FEATURES}
-    strange = {name: count / len(seen.now) for name, count in unseen(reference.columns, columns).items()}
+    swapped = recoded(reference.columns, columns)
     evidence = Evidence(
         performance=judged.verdict,
         drift=moved.verdict,
         drifted=moved.columns,
         missing_rise=max(gaps.items(), key=lambda one: one[1]),
-        unseen_share=max(strange.items(), key=lambda one: one[1], default=None),
+        recoded=max(swapped.items(), key=lambda one: one[1], default=None),
         labels_expected=len(seen.now),
         labels_known=len(now.truth),
         labels_turned=found.labels_turned,

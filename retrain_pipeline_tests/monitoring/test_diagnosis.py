@@ -48,7 +48,7 @@ def test_five_per_cent_of_marked_and_flipped_labels_are_a_fault_that_names_the_m
         ({"retrains_without_gain": 2}, Cause.CONCEPT_SHIFT),
         ({"repaired_loss": 0.19}, Cause.MISCALIBRATION),
         ({"missing_rise": ("x", 0.5)}, Cause.PIPELINE_FAULT),
-        ({"unseen_share": ("x", 0.5), "repaired_loss": 0.19}, Cause.PIPELINE_FAULT),
+        ({"recoded": ("x", 0.5), "repaired_loss": 0.19}, Cause.PIPELINE_FAULT),
         ({"labels_turned": "turned", "repaired_loss": 0.19}, Cause.LABEL_FAULT),
         ({"poisoned": "contradicted"}, Cause.LABEL_FAULT),
         ({"poisoned": "contradicted", "drift": FAIL, "explained_up_to": 0.31}, Cause.DATA_SHIFT),
