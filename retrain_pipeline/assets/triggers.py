@@ -1,5 +1,6 @@
 """Sensors: one a model that asks for a retrain, one for all that raises alerts. They read verdicts, never data."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         description=f"Asks for a retrain of {spec.name} when the stored evidence says that it is time.",
     )
     def retrain(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
+        from retrain_pipeline.triggers.halts import fleet_use
         from retrain_pipeline.triggers.policy import decide
         from retrain_pipeline.triggers.state import read_state
 
@@ -86,7 +88,8 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
                 lambda run_id: is_alive(context.instance, run_id),
                 actor=f"sensor:{spec.name}_retrain",
             )
-        decision = decide(read_state(ledger, spec, in_flight=in_flight))
+        fleet = fleet_use(ledger, os.environ)
+        decision = decide(read_state(ledger, spec, in_flight=in_flight, fleet=fleet))
         if decision.action == "wait":
             return dg.SkipReason("; ".join(decision.reasons))
         return _run_request(spec.name, decision)

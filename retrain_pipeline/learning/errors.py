@@ -93,3 +93,7 @@ class NotReproducible(PermanentError):
         self.model = model
         self.version = version
         self.differences = differences
+
+
+class TwinNotMade(PermanentError):
+    """A model that is only to be compared with could not be fitted."""

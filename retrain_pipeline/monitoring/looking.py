@@ -14,6 +14,7 @@ from retrain_pipeline.monitoring.kept import PeriodSummary, read_joint
 from retrain_pipeline.monitoring.measuring import Answers, Inputs, Labels, read_answers, read_inputs, read_labels
 from retrain_pipeline.monitoring.performance import Performance, performance
 from retrain_pipeline.monitoring.reference import Reference, read_reference, read_sample
+from retrain_pipeline.monitoring.staleness import Staleness, staleness
 from retrain_pipeline.monitoring.summaries import ColumnProfile, Profile
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
@@ -40,6 +41,7 @@ class Found:
     evidently: "HtmlReport | None"
     explained: Explained
     summary: PeriodSummary | None = None
+    staleness: Staleness | None = None
 
 
 def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool) -> Found:
@@ -83,6 +85,7 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
             Profile(answers.rows, {"prediction": answers.profile}) if answers.profile else None,
             read_joint(stores, spec, period, end, champion.version, reference),
         ),
+        staleness(stores, spec, champion, end),
     )
 
 

@@ -14,6 +14,7 @@ from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
 from retrain_pipeline.monitoring.performance import Performance
 from retrain_pipeline.monitoring.shown import monitoring_rows, stored_loss_plot
+from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
@@ -44,6 +45,8 @@ class MonitoringReport:
     diagnosis: Diagnosis
     late: Late | None
     """None before the first release."""
+    staleness: Staleness | None
+    """None until a period of the champion has its labels."""
     report: str
     evidently: str | None
     plot: str | None
@@ -123,6 +126,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
         labels=found.labels,
         diagnosis=found.explained.diagnosis,
         late=found.explained.late,
+        staleness=found.staleness,
         report=report,
         evidently=evidently,
         plot=plot,
@@ -161,6 +165,7 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
         },
         "diagnosis": {"cause": diagnosis.cause.value, "words": diagnosis.words[:1000]},
         "estimated_loss": _guessed(late) if late else None,
+        "staleness": found.staleness.to_json() if found.staleness else None,
         "labelled_periods": found.labels.periods,
         "labels_total": found.labels.total,
         "new_labels_since_champion": found.labels.new,

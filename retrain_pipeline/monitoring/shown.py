@@ -25,7 +25,9 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
     Of late labels: `labels_known` (share known by an age in periods, the column), `maturing` (estimated loss of an
     earlier period whose labels still come; effect: from there to its upper bound), `estimated_loss` (of this period,
     without labels; column: the version; effect: half the interval), `reconciled` (loss of an earlier period; threshold:
-    what was estimated; effect: what was missed). And `diagnosis`, with the cause as column.
+    what was estimated; effect: what was missed). `staleness` (mean loss of the champion in an earlier period, the
+    column; threshold: that of a model fitted right before it; effect: the difference). And `diagnosis`, with the cause
+    as column.
     Measurements that nothing is judged by have no verdict.
     """
     import pandas as pd
@@ -47,7 +49,7 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
     for part, counts in counted:
         for column, count in sorted(counts.items()):
             records.append((part, column, float(count), None, found.inputs.rows, None, None, ""))
-    records += _explained_rows(found)
+    records += _explained_rows(found) + _staleness_rows(found)
     names = ["part", "column", "statistic", "threshold", "n", "effect", "verdict", "words"]
     frame = pd.DataFrame(records, columns=names)
     numbers = {name: frame[name].astype("float64") for name in ("statistic", "threshold", "effect")}
@@ -73,6 +75,16 @@ def _explained_rows(found: "Found") -> list[tuple[Any, ...]]:
         off = past.realized - past.estimate
         records.append(("reconciled", past.period, past.realized, past.estimate, past.n, off, None, past.words))
     return records
+
+
+def _staleness_rows(found: "Found") -> list[tuple[Any, ...]]:
+    if found.staleness is None:
+        return []
+    words = f"losses in units of {found.staleness.scale:.6g}; {found.staleness.version}"
+    return [
+        ("staleness", one.period, one.champion, one.fresh, 0, round(one.champion - one.fresh, 6), None, words)
+        for one in found.staleness.judged
+    ]
 
 
 def _period_loss(lake: Lake, spec: ModelSpec, period: str) -> tuple[float | None, int]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import digest_of
-from retrain_pipeline.errors import RetrainError
 from retrain_pipeline.files import write_whole
+from retrain_pipeline.learning.errors import TwinNotMade
 from retrain_pipeline.learning.losses import row_losses
+from retrain_pipeline.learning.twins import fit_twin
 from retrain_pipeline.replay.errors import HistoryRefused
 from retrain_pipeline.replay.history import History
 from retrain_pipeline.spec.model import Candidate
@@ -145,13 +146,10 @@ def _store(history: History, recipe: Recipe, folder: Path, s: int) -> None:
     started = time.perf_counter()
     try:
         pipeline = fit_at(history, recipe, s)
-    except RetrainError:
-        raise
-    except Exception as error:  # the boundary to other people's code, which raises what it likes
-        told = " ".join(str(error).split())[:300]
+    except TwinNotMade as error:
         raise HistoryRefused(
-            f"{history.name}: the model before batch {history.keys[s]} could not be fitted ({type(error).__name__}: "
-            f"{told}); take larger batches or a longer window"
+            f"{history.name}: the model before batch {history.keys[s]} could not be fitted ({error}); take larger "
+            "batches or a longer window"
         ) from error
     seconds = time.perf_counter() - started
     losses = losses_from(history, pipeline, s)
@@ -162,19 +160,9 @@ def _store(history: History, recipe: Recipe, folder: Path, s: int) -> None:
 
 def fit_at(history: History, recipe: Recipe, s: int) -> Any:
     """Return the pipeline fitted on the batches before s, on one thread."""
-    from threadpoolctl import threadpool_limits
-
-    from retrain_pipeline.learning.candidates import build_pipeline, plan_columns
-    from retrain_pipeline.learning.prediction import aligned
-
     begin = history.starts[0 if recipe.window is None else max(0, s - recipe.window)]
     rows = slice(begin, history.starts[s])
-    frame = history.features.iloc[rows]
-    plan = plan_columns(frame)
-    given = aligned(frame, list(plan.numeric), list(plan.categorical))
-    with threadpool_limits(1):
-        pipeline = build_pipeline(recipe.candidate, {}, given, history.task, recipe.seed, plan=plan)
-        return pipeline.fit(given, history.y[rows])
+    return fit_twin(recipe.candidate, history.features.iloc[rows], history.y[rows], history.task, recipe.seed)
 
 
 def losses_from(history: History, pipeline: Any, s: int) -> "NDArray[np.float64]":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from retrain_pipeline.learning.twins import champion_recipe
 from retrain_pipeline.replay.compare import Frontier, Outcome, compare, frontier
 from retrain_pipeline.replay.history import History, from_model
 from retrain_pipeline.replay.matrix import LossMatrix, Progress, Recipe, loss_matrix
@@ -86,15 +87,8 @@ def model_recipe(stores: Stores, spec: ModelSpec) -> Recipe:
 
     The champion's parameters are those of today, so early models of a replay are a little better than they were.
     """
-    candidate = next(iter(spec.training.candidates.values()))
     row = stores.ledger.deployment(spec.name)
-    if row is not None:
-        from retrain_pipeline.learning.versions import read_manifest
-
-        manifest = read_manifest(stores, spec.name, str(row.state["champion"]))
-        candidate = candidate.model_copy(
-            update={"estimator": manifest.estimator, "params": manifest.params, "search": {}}
-        )
+    candidate = champion_recipe(stores, spec, None if row is None else str(row.state["champion"]))
     return Recipe(candidate, spec.training.window_periods, spec.training.seed)
 
 

@@ -40,6 +40,11 @@ Dotted = Annotated[
     str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="a dotted path like sklearn.linear_model.Ridge")
 ]
 
+POLICY = (
+    r"^(never|detector|adaptive|periodic:[1-9][0-9]{0,5}"
+    r"|(error_threshold|cumulative_excess):([1-9][0-9]{0,4}(\.[0-9]{1,6})?|0\.[0-9]{0,5}[1-9]))$"
+)
+"""The policies of `triggers.policies`, as they are written."""
 REGRESSION_METRICS = frozenset({"mae", "rmse"})
 BASELINES = ("dummy", "linear")
 """Trained beside the declared candidates at every retrain, so that a gain is a gain over something simple."""
@@ -124,10 +129,24 @@ class Training(Strict):
         return self
 
 
+class RetrainBudget(Strict):
+    """At most so many retrains, failed ones too, in so many periods."""
+
+    retrains: int = Field(ge=1)
+    periods: int = Field(ge=1)
+
+
 class Trigger(Strict):
     """When to ask for a retrain, and the bounds on asking."""
 
+    policy: str = Field(
+        "adaptive",
+        pattern=POLICY,
+        description="one of adaptive, detector, never, periodic:N, error_threshold:X, cumulative_excess:X",
+    )
+    """What asks for a retrain: see docs/triggers.md."""
     retrain_cost: float = Field(0.02, ge=0)
+    """What a retrain costs, as a mean loss over one period: of a regression in shares of the label's size."""
     expected_run_length_periods: float = Field(200, gt=1)
     """Looks from one false alarm of a check to the next when nothing changes."""
     min_drift_sd: float = Field(0.1, ge=0)
@@ -137,6 +156,7 @@ class Trigger(Strict):
     cooldown_periods: int = Field(2, ge=0)
     max_attempts: int = Field(2, ge=1)
     min_new_labels: int = Field(50, ge=1)
+    budget: RetrainBudget | None = None
 
 
 class Gates(Strict):

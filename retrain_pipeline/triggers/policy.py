@@ -1,19 +1,27 @@
 """When to ask for a retrain: a pure function of facts on record, which says what it looked at either way.
 
+The declared policy (`policies.py`) is asked first. Until it has labelled periods of the champion to look at, a risen
+loss asks, and drift of inputs whose labels are too late to tell. The maximum age asks whatever the policy.
+
 It is edge-triggered: what asks is one monitored period, and a period that was answered never asks again. It is bounded
-by one retrain in flight, a cool-down between the data of two retrains, an attempt cap for crashes, and a minimum of new
-labels.
+by one retrain in flight, a cool-down between the data of two retrains, an attempt cap for crashes, a minimum of new
+labels, and budgets over the model's periods and over the fleet's day. It halts while a person says so, or while labels
+or columns of the newest period look wrong: a retrain would learn the fault.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from retrain_pipeline.spec.model import Trigger
+from retrain_pipeline.triggers.course import Course, Policy
+from retrain_pipeline.triggers.policies import Never, Periodic, policy_named
 from retrain_pipeline.verdicts import Verdict
 
 Action = Literal["retrain", "wait"]
-Kind = Literal["first_model", "performance", "drift", "max_age", "manual"]
+Stance = Literal["continue", "adjust", "halt"]
+"""Serve on; retrain; or serve on and let nothing be learned until somebody has looked."""
+Kind = Literal["first_model", "policy", "performance", "drift", "max_age", "manual"]
 Mode = Literal["first", "non_inferiority", "superiority"]
 Outcome = Literal["released", "rejected", "superseded", "retrain_failed", "died", "running"]
 
@@ -23,6 +31,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 # Where something was wrong, a refresh that is no worse will do; where nothing was, the candidate must be better.
 _MODES: dict[Kind, Mode] = {
     "first_model": "first",
+    "policy": "non_inferiority",
     "performance": "non_inferiority",
     "drift": "non_inferiority",
     "max_age": "superiority",
@@ -44,6 +53,8 @@ class Evidence:
     drift_words: str
     labelled_periods: int
     new_labels: int
+    doubts: tuple[str, ...] = ()
+    """Why nothing should be learned from what is known: faults of labels, columns or signals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +68,17 @@ class Attempt:
     as_of: datetime
     outcome: Outcome
     periods_ago: int
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Retrains of all models that were started in the last 24 hours, and how many may be (None: any number)."""
+
+    started: int = 0
+    limit: int | None = None
+
+
+_NEW, _UNBOUNDED = Course(age=0), Fleet()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +95,12 @@ class TriggerState:
     evidence: Evidence | None = None
     attempts: tuple[Attempt, ...] = ()
     in_flight: bool = False
+    course: Course = _NEW
     halted: tuple[str, ...] = ()
     """Reasons for which a person stopped the retraining of this model."""
+    overruled: bool = False
+    """A person has looked at the doubts of this evidence and lets the retraining go on."""
+    fleet: Fleet = _UNBOUNDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +109,7 @@ class TriggerDecision:
 
     action: Action
     reasons: tuple[str, ...]
+    stance: Stance = "continue"
     kind: Kind = "manual"
     trigger_id: str = ""
     attempt: int = 0
@@ -96,8 +123,8 @@ def decide(state: TriggerState) -> TriggerDecision:
     evidence = state.evidence
     if evidence is None:
         return _wait(seen, "nothing was monitored yet")
-    if state.halted:
-        return _wait(seen, f"retraining is halted: {'; '.join(state.halted)}")
+    if (halted := _halted(state, evidence)) is not None:
+        return replace(_wait(seen, halted), stance="halt")
     if state.in_flight:
         return _wait(seen, "a retrain is in flight")
     if state.champion_age_periods is not None and state.champion_age_periods <= 0:
@@ -113,12 +140,26 @@ def decide(state: TriggerState) -> TriggerDecision:
     return TriggerDecision(
         action="retrain",
         reasons=(*seen, why, again),
+        stance="adjust",
         kind=kind,
         trigger_id=f"{kind}-{evidence.as_of:%Y%m%dt%H}",
         attempt=attempt,
         as_of=evidence.as_of,
-        mode=_MODES[kind],
+        mode="superiority" if kind == "policy" and isinstance(_policy(state), Periodic) else _MODES[kind],
     )
+
+
+def _halted(state: TriggerState, evidence: Evidence) -> str | None:
+    """Return why nothing may be learned now, or None."""
+    if state.halted:
+        return f"retraining is halted: {'; '.join(state.halted)}"
+    if evidence.doubts and not state.overruled:
+        return f"retraining halts, it would learn a fault: {'; '.join(evidence.doubts)}"
+    return None
+
+
+def _policy(state: TriggerState) -> Policy:
+    return policy_named(state.trigger.policy, state.trigger.retrain_cost)
 
 
 def _wait(seen: tuple[str, ...], *reasons: str) -> TriggerDecision:
@@ -151,15 +192,28 @@ def _asks(state: TriggerState, evidence: Evidence) -> tuple[Kind | None, str]:
         return ("first_model", words) if enough else (None, words)
     if evidence.champion != state.champion:
         return None, f"the period was monitored against {evidence.champion or 'no champion'}: the next one will tell"
+    kind, words = _told(state, evidence)
+    if kind is not None:
+        return kind, words
+    age, limit = _age(state), state.trigger.max_age_periods
+    if age >= limit:
+        return "max_age", f"{age} periods since a model was last judged on new data, trigger.max_age_periods is {limit}"
+    return None, f"{words}; age {age} of {limit} periods"
+
+
+def _told(state: TriggerState, evidence: Evidence) -> tuple[Kind | None, str]:
+    """Return what the policy says; what detectors say while it has nothing to look at yet."""
+    policy = _policy(state)
+    if isinstance(policy, Never | Periodic) or state.course.champion:
+        opinion = policy.look(replace(state.course, age=_age(state)))
+        words = f"policy {state.trigger.policy}: {'; '.join(opinion.reasons)}"
+        return ("policy" if opinion.retrain else None), words
     if evidence.performance is Verdict.FAIL:
         return "performance", "the champion's loss has risen"
     if evidence.drift is Verdict.FAIL and evidence.performance is Verdict.INCONCLUSIVE:
         return "drift", "inputs drifted and too few labels are known to tell whether it matters"
-    age, limit = _age(state), state.trigger.max_age_periods
-    if age >= limit:
-        return "max_age", f"{age} periods since a model was last judged on new data, trigger.max_age_periods is {limit}"
     drifted = "; drift alone does not ask while the loss is known" if evidence.drift is Verdict.FAIL else ""
-    return None, f"nothing asks: age {age} of {limit} periods{drifted}"
+    return None, f"nothing asks{drifted}"
 
 
 def _age(state: TriggerState) -> int:
@@ -182,6 +236,22 @@ def _bound(state: TriggerState, evidence: Evidence, kind: Kind, tried: list[Atte
     if since is not None and (since < 0 or (not tried and since < bounds.cooldown_periods)):
         limit = f"trigger.cooldown_periods is {bounds.cooldown_periods}"
         return f"cool-down: {since} periods since the data of the last retrain, {limit}"
+    if not tried and (spent := _spent(state)) is not None:
+        return spent
     if kind != "first_model" and evidence.new_labels < bounds.min_new_labels:
         return f"{evidence.new_labels} new labels since the champion, trigger.min_new_labels is {bounds.min_new_labels}"
+    return None
+
+
+def _spent(state: TriggerState) -> str | None:
+    """Return which budget is spent, or None."""
+    budget = state.trigger.budget
+    if budget is not None:
+        lately = sum(0 <= one.periods_ago < budget.periods for one in state.attempts)
+        if lately >= budget.retrains:
+            allowed = f"trigger.budget allows {budget.retrains}"
+            return f"{lately} retrains in the last {budget.periods} periods, {allowed}"
+    fleet = state.fleet
+    if fleet.limit is not None and fleet.started >= fleet.limit:
+        return f"{fleet.started} retrains of all models in the last day, the fleet's budget is {fleet.limit}"
     return None

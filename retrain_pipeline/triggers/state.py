@@ -1,12 +1,17 @@
-"""The facts that the trigger decides on, read from the ledger alone: four questions, whatever its size."""
+"""The facts that the trigger decides on, read from the ledger alone: five questions, whatever its size."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.monitoring.diagnosis import FAULTS
+from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
-from retrain_pipeline.triggers.policy import Attempt, Evidence, Outcome, TriggerDecision, TriggerState
+from retrain_pipeline.triggers.course import Course
+from retrain_pipeline.triggers.halts import halts, overruled
+from retrain_pipeline.triggers.policy import Attempt, Evidence, Fleet, Outcome, TriggerDecision, TriggerState
 from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline.verdicts import Verdict
 
@@ -17,9 +22,10 @@ if TYPE_CHECKING:
 _NEWEST_MONITORED = 16
 # The cool-down and the attempt cap look at the last few; a rejected candidate counts as a judgement for max_age.
 _NEWEST_STARTED = 16
+_UNBOUNDED = Fleet()
 
 
-def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerState:
+def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool, fleet: Fleet = _UNBOUNDED) -> TriggerState:
     """Return the state of a model's trigger.
 
     Parameters
@@ -27,9 +33,12 @@ def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerSta
     in_flight
         Whether a retrain is queued or running; only the orchestrator knows. A retrain that was started, has no terminal
         entry and is not in flight has died: it counts as an attempt.
+    fleet
+        What all models together have used; see `halts.fleet_use`.
     """
     model = spec.name
-    starts = max(_NEWEST_STARTED, 2 * spec.trigger.max_attempts)
+    budget = spec.trigger.budget.retrains if spec.trigger.budget else 0
+    starts = max(_NEWEST_STARTED, 2 * spec.trigger.max_attempts, budget)
     monitored = ledger.entries(model=model, action="monitored", limit=_NEWEST_MONITORED, newest_first=True)
     started = ledger.entries(model=model, action="retrain_started", limit=starts, newest_first=True)
     # Each has one end; a few more, since ends may come in another order than starts.
@@ -51,7 +60,10 @@ def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool) -> TriggerSta
         evidence=evidence,
         attempts=() if evidence is None else _attempts(started, ended, evidence.as_of, calendar, in_flight),
         in_flight=in_flight,
-        halted=tuple(deployment.state.get("halted", ())) if deployment is not None else (),
+        course=_course(monitored, evidence, age),
+        halted=halts(ledger, model),
+        overruled=evidence is not None and overruled(ledger, model, evidence.seq),
+        fleet=fleet,
     )
 
 
@@ -81,6 +93,32 @@ def _evidence(monitored: list[Entry]) -> Evidence | None:
         drift_words=payload["drift"].get("words", ""),
         labelled_periods=payload["labelled_periods"],
         new_labels=payload["new_labels_since_champion"],
+        doubts=tuple(_doubts(payload)),
+    )
+
+
+def _doubts(payload: Mapping[str, Any]) -> Iterator[str]:
+    diagnosis = payload.get("diagnosis") or {}
+    if diagnosis.get("cause") in FAULTS:
+        yield diagnosis["words"]
+    yield from (payload.get("signals") or {}).get("halts", ())
+
+
+def _course(monitored: list[Entry], evidence: Evidence | None, age: int | None) -> Course:
+    """Return the champion's course as the newest monitoring has it."""
+    entry = next((one for one in monitored if evidence is not None and one.seq == evidence.seq), None)
+    found = entry.payload.get("staleness") if entry else None
+    if entry is None or not found or found["version"] != entry.payload["champion"]:
+        return Course(age=age or 0)
+    course, promised = Staleness.from_json(found), entry.payload["performance"].get("validated")
+    return Course(
+        age=age or 0,
+        lag=max((age or 0) - len(course.judged), 0),
+        champion=tuple(one.champion for one in course.judged),
+        fresh=tuple(one.fresh for one in course.judged),
+        past=course.past,
+        validated=promised / course.scale if promised is not None and course.scale else None,
+        risen=Verdict(entry.payload["performance"]["verdict"]),
     )
 
 

@@ -1,0 +1,65 @@
+"""Who stopped the retraining of a model, and how much of a day's retrains the fleet has used."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.ledger.entries import Entry, NewEntry
+from retrain_pipeline.triggers.errors import PolicyRefused
+from retrain_pipeline.triggers.policy import Fleet
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
+
+HALTED, RESUMED = "retraining_halted", "retraining_resumed"
+FLEET_LIMIT = "RETRAIN_MAX_RETRAINS_A_DAY"
+"""Environment variable: retrains that the sensors may start in 24 hours, over all models of the ledger."""
+
+
+def halt(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
+    """Stop the sensor from asking for retrains of a model until `resume`; a person's own run is not stopped."""
+    return _enter(ledger, model, HALTED, because, actor)
+
+
+def resume(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
+    """Let the sensor ask again. What the newest monitoring doubts is overruled: the next one may doubt it again."""
+    return _enter(ledger, model, RESUMED, because, actor)
+
+
+def _enter(ledger: "Ledger", model: str, action: str, because: str, actor: str) -> Entry:
+    reason = " ".join(because.split())
+    if not reason:
+        raise PolicyRefused(f"{model}: a reason is needed: --because")
+    return ledger.append(NewEntry(actor=actor, action=action, model=model, payload={"because": reason[:1000]}))
+
+
+def halts(ledger: "Ledger", model: str) -> tuple[str, ...]:
+    """Return why a person halted the retraining of a model; nothing when it goes on."""
+    newest = ledger.latest(model, (HALTED, RESUMED))
+    if newest is None or newest.action == RESUMED:
+        return ()
+    return (f"{newest.payload['because']} ({newest.actor}, {newest.at_utc[:16]})",)
+
+
+def overruled(ledger: "Ledger", model: str, seq: int) -> bool:
+    """Return whether a person let the retraining go on after the entry `seq` was made."""
+    newest = ledger.latest(model, RESUMED)
+    return newest is not None and newest.seq > seq
+
+
+def fleet_use(ledger: "Ledger", environment: Mapping[str, str], now: datetime | None = None) -> Fleet:
+    """Return the retrains of all models in the last day against the limit that the environment sets.
+
+    Raises
+    ------
+    PolicyRefused
+        When the limit is no whole number.
+    """
+    text = environment.get(FLEET_LIMIT, "").strip()
+    if not text:
+        return Fleet()
+    if not text.isdecimal():
+        raise PolicyRefused(f"{FLEET_LIMIT} is {text!r:.40}: write a whole number, or leave it out for no limit")
+    limit, since = int(text), (now or datetime.now(UTC)) - timedelta(days=1)
+    newest = ledger.entries(action="retrain_started", limit=limit, newest_first=True)
+    return Fleet(sum(datetime.fromisoformat(entry.at_utc) > since for entry in newest), limit)
