@@ -33,7 +33,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.monitoring.monitor import monitor_period
 
         opened = stores.open()
-        last = [monitor_period(opened, spec, period) for period in context.partition_keys][-1]
+        last = [monitor_period(opened, spec, period, context.run_id) for period in context.partition_keys][-1]
         performance, drift = last.performance, last.drift
         parts = {
             "performance": Check("performance", performance.verdict, performance.words, {}),

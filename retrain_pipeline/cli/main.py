@@ -94,6 +94,33 @@ def rollback(
         console.print(f"{model}: [bold]{deployment.champion}[/bold] {what}")
 
 
+Because = Annotated[str, typer.Option(help="The reason, for the record.")]
+
+
+@app.command()
+def halt(model: Model, because: Because, home: Home = None) -> None:
+    """Stop the sensor from asking for retrains of a model, until `retrain resume`; serving goes on."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.triggers.halts import halt as halt_retraining
+
+    with refusals_told():
+        declaration_named(model)
+        halt_retraining(open_state(home).ledger, model, because, actor())
+        console.print(f"{model}: no retrain will be asked for until: retrain resume {model} --because …")
+
+
+@app.command()
+def resume(model: Model, because: Because, home: Home = None) -> None:
+    """Let the sensor ask for retrains again; what the newest monitoring doubts is overruled, once."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.triggers.halts import resume as resume_retraining
+
+    with refusals_told():
+        declaration_named(model)
+        resume_retraining(open_state(home).ledger, model, because, actor())
+        console.print(f"{model}: retrains may be asked for again")
+
+
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="Where model folders are.")] = DEFS) -> None:
     """Read every declaration strictly and tell every mistake; exit with 1 if there is one."""

@@ -76,11 +76,16 @@ def overall(performance: Performance, drift: Drift) -> tuple[Verdict, str]:
     return Verdict.INCONCLUSIVE, f"performance: {performance.words}; drift: {drift.words}"
 
 
-def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringReport:
+def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | None = None) -> MonitoringReport:
     """Monitor a period as of its end, against the champion of now; write ``monitoring[period]`` and one ledger entry.
 
     Bytes first, then the entry, whose key holds a digest of what was found: doing it again with the same finding
     enters nothing. Every `report.every` periods an Evidently report and a plot are made.
+
+    Parameters
+    ----------
+    run_id
+        The run that monitors: of several periods that one monitors, the trigger sees the newest.
 
     Raises
     ------
@@ -103,9 +108,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     key = f"{MONITORED}:{spec.name}:{period}:{digest_of(facts)[:32]}"
     evidently = found.evidently.digest if found.evidently else None
     payload = {**facts, "report": report, "evidently": evidently, "plot": plot}
-    entry = stores.ledger.append(
-        NewEntry(actor="monitoring", action=MONITORED, model=spec.name, subject=period, payload=payload, key=key)
-    )
+    entry = stores.ledger.append(NewEntry("monitoring", MONITORED, spec.name, period, payload, run_id=run_id, key=key))
     if found.explained.diagnosis.cause in FAULTS:
         _doubt(stores, spec, period, found.explained.diagnosis)
     return MonitoringReport(

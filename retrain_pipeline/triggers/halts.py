@@ -9,6 +9,7 @@ from retrain_pipeline.triggers.errors import PolicyRefused
 from retrain_pipeline.triggers.policy import Fleet
 
 if TYPE_CHECKING:
+    from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.ledger.store import Ledger
 
 HALTED, RESUMED = "retraining_halted", "retraining_resumed"
@@ -33,18 +34,21 @@ def _enter(ledger: "Ledger", model: str, action: str, because: str, actor: str) 
     return ledger.append(NewEntry(actor=actor, action=action, model=model, payload={"because": reason[:1000]}))
 
 
-def halts(ledger: "Ledger", model: str) -> tuple[str, ...]:
-    """Return why a person halted the retraining of a model; nothing when it goes on."""
-    newest = ledger.latest(model, (HALTED, RESUMED))
-    if newest is None or newest.action == RESUMED:
+def standing_word(ledger: "Asked", model: str) -> Entry | None:
+    """Return the newest word of a person on the retraining of a model."""
+    return ledger.latest(model, (HALTED, RESUMED))
+
+
+def halts(word: Entry | None) -> tuple[str, ...]:
+    """Return why a person halted the retraining; nothing when it goes on."""
+    if word is None or word.action == RESUMED:
         return ()
-    return (f"{newest.payload['because']} ({newest.actor}, {newest.at_utc[:16]})",)
+    return (f"{word.payload['because']} ({word.actor}, {word.at_utc[:16]})",)
 
 
-def overruled(ledger: "Ledger", model: str, seq: int) -> bool:
+def overruled(word: Entry | None, seq: int) -> bool:
     """Return whether a person let the retraining go on after the entry `seq` was made."""
-    newest = ledger.latest(model, RESUMED)
-    return newest is not None and newest.seq > seq
+    return word is not None and word.action == RESUMED and word.seq > seq
 
 
 def fleet_use(ledger: "Ledger", environment: Mapping[str, str], now: datetime | None = None) -> Fleet:

@@ -10,13 +10,13 @@ from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.triggers.course import Course
-from retrain_pipeline.triggers.halts import halts, overruled
+from retrain_pipeline.triggers.halts import halts, overruled, standing_word
 from retrain_pipeline.triggers.policy import Attempt, Evidence, Fleet, Outcome, TriggerDecision, TriggerState
 from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
-    from retrain_pipeline.ledger.store import Ledger
+    from retrain_pipeline.ledger.past import Asked
 
 # Old periods may be monitored again after the newest one. A longer back-fill ends with waiting, which is safe.
 _NEWEST_MONITORED = 16
@@ -25,7 +25,7 @@ _NEWEST_STARTED = 16
 _UNBOUNDED = Fleet()
 
 
-def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool, fleet: Fleet = _UNBOUNDED) -> TriggerState:
+def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet = _UNBOUNDED) -> TriggerState:
     """Return the state of a model's trigger.
 
     Parameters
@@ -43,6 +43,7 @@ def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool, fleet: Fleet 
     started = ledger.entries(model=model, action="retrain_started", limit=starts, newest_first=True)
     # Each has one end; a few more, since ends may come in another order than starts.
     ended = ledger.entries(model=model, action=TERMINAL, limit=starts + 8, newest_first=True)
+    word = standing_word(ledger, model)
     deployment = ledger.deployment(model)
     calendar = spec.data.time.calendar()
     evidence = _evidence(monitored)
@@ -61,8 +62,8 @@ def read_state(ledger: "Ledger", spec: ModelSpec, in_flight: bool, fleet: Fleet 
         attempts=() if evidence is None else _attempts(started, ended, evidence.as_of, calendar, in_flight),
         in_flight=in_flight,
         course=_course(monitored, evidence, age),
-        halted=halts(ledger, model),
-        overruled=evidence is not None and overruled(ledger, model, evidence.seq),
+        halted=halts(word),
+        overruled=evidence is not None and overruled(word, evidence.seq),
         fleet=fleet,
     )
 

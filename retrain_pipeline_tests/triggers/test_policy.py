@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -10,8 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrain_pipeline.ledger.entries import NewEntry
-from retrain_pipeline.triggers.policy import ANSWERED, Attempt, Evidence, TriggerState, decide
-from retrain_pipeline.triggers.state import run_key
+from retrain_pipeline.triggers.errors import PolicyRefused
+from retrain_pipeline.triggers.halts import FLEET_LIMIT, fleet_use, halt, resume
+from retrain_pipeline.triggers.policy import ANSWERED, Attempt, Evidence, Fleet, TriggerState, decide
+from retrain_pipeline.triggers.state import read_state, run_key
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.triggers.conftest import START, declared
 
@@ -64,7 +66,7 @@ def test_a_risen_loss_asks_and_drift_only_while_no_loss_is_known(story, performa
 
 def test_age_asks_for_something_better(story):
     story.with_champion().monitored(11)
-    assert "nothing asks: age 9 of 10 periods" in story.look().reasons
+    assert "nothing asks; age 9 of 10 periods" in story.look().reasons
     story.monitored(12)
     decision = story.answer("rejected")
     assert (decision.kind, decision.mode) == ("max_age", "superiority")
@@ -99,11 +101,102 @@ def test_evidence_on_another_champion_waits_for_the_next_period(story):
 def test_a_halted_model_and_one_in_flight_wait(story):
     story.with_champion().monitored(5, "FAIL")
     assert "a retrain is in flight" in story.look(in_flight=True).reasons
-    row = story.ledger.deployment("small")
-    story.ledger.change_deployment(
-        "small", row.epoch, {**row.state, "halted": ["audit"]}, NewEntry("me", "halted", subject=story.champion)
-    )
-    assert "retraining is halted: audit" in story.look().reasons
+    halt(story.ledger, "small", "audit", "person:ada")
+    decision = story.look()
+    assert (decision.action, decision.stance) == ("wait", "halt")
+    assert decision.reasons[-1].startswith("retraining is halted: audit (person:ada, ")
+    resume(story.ledger, "small", "audited", "person:ada")
+    assert (story.look().kind, story.look().stance) == ("performance", "adjust")
+
+
+@pytest.mark.requirement("D35")
+@pytest.mark.fault("I7", "I45")
+def test_a_fault_of_labels_halts_until_a_person_overrules_it_or_it_is_gone(story):
+    faulty = {"diagnosis": {"cause": "label_fault", "words": "label fault: labels look inverted"}}
+    story.with_champion().monitored(5, "FAIL", **faulty)
+    decision = story.look()
+    assert decision.stance == "halt"
+    assert "retraining halts, it would learn a fault: label fault: labels look inverted" in decision.reasons
+    resume(story.ledger, "small", "the source confirms them", "person:ada")
+    assert story.look().action == "retrain"
+    story.monitored(6, "FAIL", **faulty)  # the next look may doubt again
+    assert story.look().stance == "halt"
+    story.monitored(7, "FAIL")
+    assert story.look().action == "retrain"
+
+
+@pytest.mark.requirement("D20")
+def test_a_signal_that_is_gone_for_too_long_halts(story):
+    story.with_champion().monitored(5, "FAIL", signals={"halts": ["clicks: nothing for 3 periods"]})
+    assert story.look().stance == "halt"
+    assert "clicks: nothing for 3 periods" in story.look().reasons[-1]
+
+
+def judged(*pairs, version=None, past=()):
+    """Return what monitoring keeps of a course, for losses of the champion and of fresh models."""
+    periods = [[f"2024-01-{i + 1:02d}", mine, fresh] for i, (mine, fresh) in enumerate(pairs)]
+    return {"staleness": {"version": version, "scale": 1.0, "judged": periods, "past": list(past), "trouble": None}}
+
+
+@pytest.mark.requirement("D3", "D16")
+def test_the_declared_policy_asks_once_it_has_something_to_look_at(make_story):
+    story = make_story(retrain_cost=0.02).with_champion()
+    gain = judged((0.3, 0.3), (0.4, 0.3), (0.5, 0.3), version=story.champion)
+    story.monitored(5, "PASS", **gain)
+    decision = story.look()
+    assert (decision.action, decision.kind, decision.mode) == ("retrain", "policy", "non_inferiority")
+    assert any("policy adaptive: a model fitted anew would have saved" in reason for reason in decision.reasons)
+
+
+def test_a_risen_loss_that_no_retrain_would_mend_asks_for_nothing(story):
+    none = judged((0.3, 0.3), (0.6, 0.6), (0.6, 0.61), version=story.with_champion().champion)
+    story.monitored(5, "FAIL", **none)
+    decision = story.look()
+    assert (decision.action, decision.stance) == ("wait", "continue")
+    assert "policy adaptive" in decision.reasons[-1]
+
+
+def test_the_course_of_another_champion_is_not_looked_at(story):
+    story.with_champion().monitored(5, "PASS", **judged((0.3, 0.3), (0.9, 0.3), version="older"))
+    assert story.look().action == "wait"
+
+
+def test_a_cron_job_asks_for_something_better_and_never_never_asks(make_story):
+    story = make_story(policy="periodic:4", max_age_periods=26).with_champion()
+    story.monitored(5, "FAIL")
+    assert story.look().action == "wait"
+    story.monitored(6, "FAIL")
+    assert (story.look().kind, story.look().mode) == ("policy", "superiority")
+    other = make_story(policy="never", max_age_periods=26).with_champion()
+    other.monitored(6, "FAIL")
+    assert other.look().action == "wait"
+
+
+@pytest.mark.requirement("D35")
+def test_a_spent_budget_waits_and_says_so(make_story):
+    story = make_story(budget={"retrains": 2, "periods": 8}, cooldown_periods=0).with_champion()
+    for week in (4, 5):
+        story.monitored(week, "FAIL")
+        story.answer("rejected")
+    story.monitored(6, "FAIL")
+    assert "2 retrains in the last 8 periods, trigger.budget allows 2" in story.look().reasons
+    story.monitored(12, "FAIL")
+    assert story.look().action == "retrain"
+
+
+def test_the_fleet_has_a_budget_of_a_day(story):
+    story.with_champion().monitored(5, "FAIL")
+    story.answer("rejected")
+    story.monitored(9, "FAIL")
+    spent = fleet_use(story.ledger, {FLEET_LIMIT: "1"})
+    assert spent == Fleet(1, 1)
+    decision = decide(read_state(story.ledger, story.spec, in_flight=False, fleet=spent))
+    assert "1 retrains of all models in the last day, the fleet's budget is 1" in decision.reasons
+    tomorrow = datetime.now(UTC) + timedelta(hours=25)
+    assert fleet_use(story.ledger, {FLEET_LIMIT: "1"}, tomorrow).started == 0
+    assert fleet_use(story.ledger, {}) == Fleet()
+    with pytest.raises(PolicyRefused, match="write a whole number"):
+        fleet_use(story.ledger, {FLEET_LIMIT: "many"})
 
 
 @pytest.mark.dagster_fact("K11", "K6")
