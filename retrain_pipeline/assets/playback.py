@@ -73,6 +73,10 @@ class Player:
         tags = {**request.tags, RUN_KEY: request.run_key or ""}
         return self._run("model", tags, {**QUIET, **request.run_config})
 
+    def retrain_by_hand(self) -> dg.ExecuteInProcessResult:
+        """Run the model side as a person does who does not wait for the sensor."""
+        return self._run("model", {SIDE_TAG: "model"}, QUIET)
+
     def step(self, period: str) -> Played:
         """Play one period."""
         data = self.data(period)

@@ -25,6 +25,7 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def replay(
         context: dg.AssetExecutionContext, config: ReplayConfig, stores: StoresResource
     ) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.replay.decisions import redecide
         from retrain_pipeline.replay.picture import frontier_plot
         from retrain_pipeline.replay.report import POLICIES, replay_model
 
@@ -37,6 +38,7 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
             stores.folder() / "replay",
             progress=lambda done, total: context.log.info(f"{done} of {total} models fitted"),
         )
+        decisions = redecide(opened.ledger, spec)
         picture = opened.artifacts.put(frontier_plot(found.frontier, found.outcomes, f"{spec.name}: loss by retrains"))
         rows = [dg.TableRecord(dict(row)) for row in found.rows()]
         return dg.MaterializeResult(
@@ -44,6 +46,8 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
                 "policies": dg.MetadataValue.table(rows),
                 "picture": dg.MetadataValue.path(opened.artifacts.path(picture)),
                 "periods_served": len(found.outcomes[0].episode.losses),
+                "decisions": len(decisions),
+                "decisions_taken_again_alike": sum(one.same for one in decisions),
             }
         )
 

@@ -15,7 +15,7 @@ class RetrainConfig(dg.Config):
     as_of: str = Field(
         "", description="End of a period, ISO 8601 with a zone; empty: the end of the newest monitored period."
     )
-    kind: str = Field("manual", description="Why: first_model, performance, drift, max_age or manual.")
+    kind: str = Field("manual", description="Why: first_model, policy, performance, drift, max_age or manual.")
     mode: str = Field(
         "",
         description="What must be proved: first, non_inferiority or superiority; empty: what the state asks for.",

@@ -78,10 +78,10 @@ def happened(stores: "Stores", played: "Played", world: LendingWorld, seen: int)
 
 def _sentence(entry: Entry, period: str, world: LendingWorld) -> str | None:
     payload = entry.payload
-    if entry.action == "retrain_started" and payload["kind"] in ("drift", "performance"):
-        return f"[yellow]asks for a retrain[/yellow]: {payload['kind']} ({lag(world, period)})"
     if entry.action == "retrain_started":
-        return f"asks for a retrain: {payload['kind'].replace('_', ' ')}"
+        return _asked(payload, period, world)
+    if entry.action == "data_doubted" and world.week_of(period) == world.poison_week:
+        return f"[yellow]retraining halts[/yellow]: {payload['words'].partition(': ')[2]}"
     if entry.action == "released":
         return f"[green]released[/green] {entry.subject}, validated Brier {payload['validated_loss']['mean']:.3f}"
     if entry.action == "rejected":
@@ -91,6 +91,17 @@ def _sentence(entry: Entry, period: str, world: LendingWorld) -> str | None:
     if entry.action in ("retrain_failed", "contract_failed"):
         return f"[red]{entry.action.replace('_', ' ')}[/red]: {payload.get('reason') or payload.get('failed')}"
     return None
+
+
+def _asked(payload: dict[str, Any], period: str, world: LendingWorld) -> str:
+    """Return who asked for a retrain, and what a policy saw."""
+    kind = payload["kind"]
+    if kind == "manual":
+        return "somebody retrains by hand all the same"
+    if kind == "first_model":
+        return "asks for a retrain: first model"
+    saw = next((reason.partition(": ")[2] for reason in payload["reasons"] if reason.startswith("policy ")), kind)
+    return f"[yellow]asks for a retrain[/yellow] ({lag(world, period)}): {saw.partition(';')[0]}"
 
 
 def _gates(payload: dict[str, Any]) -> str:
@@ -196,6 +207,10 @@ def play_world(console: Console, player: "Player", stores: "Stores", world: Lend
             deliver(world, folder, week)
             played = player.step(f"{world.monday(week):%Y-%m-%d}")
             lines, seen = happened(stores, played, world, seen)
+            if week == world.poison_week:
+                player.retrain_by_hand()
+                more, seen = happened(stores, played, world, seen)
+                lines += more
             for line in lines:
                 progress.console.print(line, highlight=False)
             progress.update(task, advance=1, description=f"week of {played.period}")

@@ -13,8 +13,11 @@ from retrain_pipeline.cli.play import progress_bar
 from retrain_pipeline.lake.declared import Task
 
 if TYPE_CHECKING:
+    from retrain_pipeline.replay.decisions import Redecided
     from retrain_pipeline.replay.report import Replay
+    from retrain_pipeline.spec.model import ModelSpec
 
+SHOWN = 5
 _TREES = {"max_iter": 100, "early_stopping": False}
 
 
@@ -22,6 +25,7 @@ def replay_record(
     console: Console, model: str, policies: Sequence[str], costs: Sequence[float], home: Path | None
 ) -> None:
     """Replay a model's record and show what came."""
+    from retrain_pipeline.replay.decisions import redecide
     from retrain_pipeline.replay.report import POLICIES, replay_model
 
     spec = declaration_named(model).spec
@@ -39,6 +43,7 @@ def replay_record(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     show_replay(console, model, found, cache / f"{model}.png")
+    show_decisions(console, spec, redecide(stores.ledger, spec))
 
 
 def replay_table(
@@ -104,3 +109,17 @@ def show_replay(console: Console, name: str, found: "Replay", picture: Path) -> 
     )
     write_whole(picture, frontier_plot(found.frontier, found.outcomes, f"{name}: loss by number of retrains"))
     console.print(f"picture: {picture}", soft_wrap=True, highlight=False)
+
+
+def show_decisions(console: Console, spec: "ModelSpec", found: "Sequence[Redecided]") -> None:
+    """Show whether the declared policy decides today as it did, on what was on record at each look."""
+    other = [one for one in found if not one.same]
+    words = (
+        f"{len(found)} decisions on record, taken again by {spec.trigger.policy}: {len(found) - len(other)} the same"
+    )
+    console.print(words, style="yellow" if other else "green")
+    for one in other[:SHOWN]:
+        again = one.again.kind if one.again.action == "retrain" else "wait"
+        console.print(f"  {one.period}: then {one.taken or 'wait'}, now {again}: {one.again.reasons[-1]}", markup=False)
+    if len(other) > SHOWN:
+        console.print(f"  … and {len(other) - SHOWN} more")

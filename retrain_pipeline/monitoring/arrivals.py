@@ -23,7 +23,7 @@ SURE_SE = 4.0
 
 
 def suspect_delivery(stores: Stores, spec: ModelSpec, end: datetime) -> str | None:
-    """Return words on the newest delivery whose labels look inverted, recoded or rescaled; None when none does."""
+    """Return words on the oldest delivery whose labels look inverted, recoded or rescaled; None when none does."""
     since = spec.data.time.calendar().shift(end, -DELIVERIES)
     batches = feedback_batches(stores.lake, spec, end, since)
     if not batches or not _has_words_for(spec):
@@ -32,7 +32,7 @@ def suspect_delivery(stores: Stores, spec: ModelSpec, end: datetime) -> str | No
     columns = [*identity, "label", "prediction", "score", "_known_time", "_period"]
     rows = stores.lake.read(spec.name, "feedback", periods=batches[0], known_by=end, columns=columns)
     rows = rows.sort_values(["_known_time", "_period"], kind="stable").drop_duplicates(identity, keep="last")
-    for period in batches[0]:
+    for period in sorted(batches[0]):  # what is older has been found right
         arrived = rows[rows["_period"] == period]
         if len(arrived) < MIN_ROWS:
             continue

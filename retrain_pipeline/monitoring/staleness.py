@@ -71,7 +71,9 @@ class Staleness:
     def from_json(cls, value: Mapping[str, Any]) -> "Staleness":
         """Return what `to_json` wrote."""
         judged = tuple(Judged(*one) for one in value["judged"])
-        return cls(str(value["version"]), float(value["scale"]), judged, tuple(map(tuple, value["past"])))
+        return cls(
+            str(value["version"]), float(value["scale"]), judged, tuple(map(tuple, value["past"])), value["trouble"]
+        )
 
 
 def staleness(stores: Stores, spec: ModelSpec, champion: Champion, end: datetime) -> Staleness | None:
@@ -129,7 +131,7 @@ def _before(ledger: "Ledger", spec: ModelSpec, end: datetime) -> Staleness | Non
     if not earlier:
         return None
     found = max(earlier, key=lambda entry: (_as_of(entry), entry.seq)).payload.get("staleness")
-    return Staleness.from_json(found) if found else None
+    return replace(Staleness.from_json(found), trouble=None) if found else None
 
 
 def _as_of(entry: Entry) -> datetime:

@@ -1,8 +1,11 @@
 """The diagnosis: right on each injected cause, careful where nothing is known."""
 
+import pandas as pd
 import pytest
 
 from retrain_pipeline.monitoring.diagnosis import FAULTS, Cause, Evidence, diagnose
+from retrain_pipeline.monitoring.explaining import recoded
+from retrain_pipeline.monitoring.profile import profile
 from retrain_pipeline.simulation.causes import INJECTED, world
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.bench.diagnosis import RIGHT, examined
@@ -78,3 +81,16 @@ def test_worlds_are_equal_for_equal_seeds_and_only_now_is_changed():
     assert first.before.equals(other.before)
     assert not first.now["label"].equals(other.now["label"])
     assert first.before["_event_time"].iloc[-1] < first.now["_event_time"].iloc[0]
+
+
+def profiles(before, now):
+    reference = profile(pd.DataFrame({"kind": before}))
+    return reference.columns, profile(pd.DataFrame({"kind": now}), reference.edges).columns
+
+
+def test_new_values_beside_the_known_ones_are_the_worlds_and_in_place_of_them_a_recoding():
+    known = ["branch"] * 60 + ["web"] * 40
+    assert recoded(*profiles(known, ["branch"] * 40 + ["web"] * 30 + ["partner"] * 30)) == {}
+    assert recoded(*profiles(known, ["BRANCH"] * 60 + ["WEB"] * 40)) == {"kind": 1.0}
+    assert recoded(*profiles(known, ["branch"] * 60 + ["www"] * 40)) == {"kind": 0.4}
+    assert recoded(*profiles(known, known)) == {}
