@@ -95,6 +95,8 @@ class Training(Strict):
 
     window_periods: int = Field(26, ge=1)
     """Labelled periods that a training set reaches back."""
+    window_choices: tuple[Annotated[int, Field(ge=1)], ...] = Field((), exclude_if=lambda given: not given)
+    """Shorter windows to try beside `window_periods`, in periods; one is taken when it is better beyond noise."""
     min_periods: int = Field(4, ge=1)
     """Labelled periods without which no training starts."""
     evaluation_periods: int = Field(2, ge=1)
@@ -121,7 +123,19 @@ class Training(Strict):
             raise ValueError(f"min_periods: must be greater than evaluation_periods ({self.evaluation_periods})")
         if self.min_periods > self.window_periods:
             raise ValueError(f"min_periods: no window reaches it, window_periods is {self.window_periods}")
+        if problem := self._window_problem():
+            raise ValueError(f"window_choices: {problem}")
         return self
+
+    def _window_problem(self) -> str | None:
+        for one in self.window_choices:
+            if self.window_choices.count(one) > 1:
+                return f"{one} is given twice; leave one out"
+            if one > self.window_periods:
+                return f"{one} is longer than window_periods ({self.window_periods}); raise that, or leave it out"
+            if one < self.min_periods:
+                return f"{one} is shorter than min_periods ({self.min_periods}); lower that, or leave it out"
+        return None
 
 
 class Trigger(Strict):
