@@ -74,6 +74,20 @@ def metric_value(metric: Metric, losses: "np.ndarray[Any, Any]") -> float:
     return math.sqrt(mean) if metric == "rmse" else mean
 
 
+def scale_of(metric: Metric, y: "np.ndarray[Any, Any]") -> float:
+    """Return the size of a label in the unit of row losses; 1 for classification.
+
+    Losses over it are in the unit that the cost of a retrain is declared in: shares of a label.
+    """
+    import numpy as np
+
+    if metric == "mae":
+        return float(np.abs(y.astype(np.float64)).mean()) or 1.0
+    if metric == "rmse":
+        return float(np.square(y.astype(np.float64)).mean()) or 1.0
+    return 1.0
+
+
 def _multiclass(
     metric: Metric, truth: "np.ndarray[Any, Any]", predictions: "pd.DataFrame"
 ) -> "np.ndarray[Any, np.dtype[np.float64]]":

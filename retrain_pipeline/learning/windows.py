@@ -5,10 +5,11 @@ rows that come after both windows: a shorter window is taken when it beats the l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.learning.frames import Frames
 from retrain_pipeline.learning.paired import MIN_BLOCKS, block_mean_interval
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.strict import Strict
@@ -54,6 +55,19 @@ class FitWindow(Strict):
 
         found: NDArray[np.int64] = np.flatnonzero(moments >= datetime.fromisoformat(self.train_from))
         return found
+
+
+def learned_from(frames: Frames, window: FitWindow | None) -> Frames:
+    """Return frames with those of their training rows that a version was fitted on."""
+    if window is None:
+        return frames
+    rows = window.rows_of(frames.train_keys["_event_time"])
+    return replace(
+        frames,
+        train_x=frames.train_x.iloc[rows].reset_index(drop=True),
+        train_y=frames.train_y[rows],
+        train_keys=frames.train_keys.iloc[rows].reset_index(drop=True),
+    )
 
 
 @dataclass(frozen=True)

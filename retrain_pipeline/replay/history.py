@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.canonical import digest_of, sha256
 from retrain_pipeline.lake.declared import Task
+from retrain_pipeline.learning.losses import scale_of
 from retrain_pipeline.replay.errors import HistoryRefused
 from retrain_pipeline.spec.model import Metric, ModelSpec
 from retrain_pipeline.stores import Stores
@@ -140,17 +141,6 @@ def from_table(
 def _clock(moments: "pd.Series[pd.Timestamp]") -> "dict[str, pd.Series[int]]":
     parts = {"_hour": moments.dt.hour, "_weekday": moments.dt.dayofweek, "_month": moments.dt.month}
     return {name.removeprefix("_") + "_of_row": part for name, part in parts.items() if part.nunique() > 1}
-
-
-def scale_of(metric: Metric, y: "NDArray[np.generic]") -> float:
-    """Return the size of a label in the metric's unit; 1 for classification."""
-    import numpy as np
-
-    if metric == "mae":
-        return float(np.abs(y.astype(np.float64)).mean()) or 1.0
-    if metric == "rmse":
-        return float(np.square(y.astype(np.float64)).mean()) or 1.0
-    return 1.0
 
 
 def from_model(stores: Stores, spec: ModelSpec) -> History:

@@ -5,9 +5,12 @@ judge and do not train), chosen as the product chooses, and scored on the batche
 sets (RETRAIN_SHARED_DATA, by default beside the checkout).
 """
 
+import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,18 +20,21 @@ from retrain_pipeline.learning.frames import Frames
 from retrain_pipeline.learning.losses import row_losses
 from retrain_pipeline.learning.prediction import aligned, predict
 from retrain_pipeline.learning.validation import validation_split
+from retrain_pipeline.learning.windows import Windows, choose_window
 from retrain_pipeline.replay.history import History
-from retrain_pipeline_tests.bench.triggers import CHECKOUT, recipe
+from retrain_pipeline_tests.bench.tables import markdown_table, write_page
+from retrain_pipeline_tests.bench.triggers import CHECKOUT, SETS, recipe, shared_folder
 
 CACHE = CHECKOUT / "data" / "bench" / "window"
 JUDGED = 2
 SERVED = 4
 """Batches that a model serves before the next retrain."""
 SHARE = 0.2
-PARTS = (2, 3, 4, 8)
-"""A shorter window is the newest half, third, quarter or eighth of the window."""
+PARTS = (2, 4, 8)
+"""A shorter window is the newest half, quarter or eighth of the window."""
 ALL = 0
-# A batch is a week of half-hours, or of hours, or (weather) a year of days: blocks are a day, or ten for weather.
+CALM, SUDDEN = "electricity, shuffled", "electricity, shuffled, changed half-way"
+# A batch is a week or two of hours or half-hours, or (weather) a year of days: blocks are a day, for weather ten.
 BLOCKS_PER_BATCH = {"bike_demand": 7, "electricity": 7, "noaa_weather": 36, "beijing_pm25": 14, "metro_traffic": 14}
 
 
@@ -89,27 +95,6 @@ def retrain_at(history: History, s: int, window: int) -> Retrain:
     return Retrain(scored, whole.train_keys["_event_time"].iloc[validation].reset_index(drop=True), after)
 
 
-def retrains(name: str, history: History, window: int, warm_up: int, step: int) -> Iterator[Retrain]:
-    """Yield the retrains of a set, from the cache where they are."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    for s in range(warm_up + JUDGED + 2, history.batches, step):
-        file = CACHE / f"{name}-{s}.npz"
-        if not file.exists():
-            made = retrain_at(history, s, window)
-            moments = made.moments.dt.tz_localize(None).to_numpy()
-            parts = {f"v{size}": one.astype(np.float32) for size, one in made.validation.items()}
-            after = {f"a{size}": np.array(one) for size, one in made.later.items()}
-            np.savez_compressed(file, moments=moments, **parts, **after)
-            print(f"\r{name} {s}/{history.batches}", end="", file=sys.stderr)
-        with np.load(file, allow_pickle=False) as found:
-            sizes = [int(key[1:]) for key in found if key.startswith("v")]
-            yield Retrain(
-                {size: found[f"v{size}"].astype(float) for size in sizes},
-                pd.Series(pd.to_datetime(found["moments"], utc=True)),
-                {size: float(found[f"a{size}"]) for size in sizes},
-            )
-
-
 def shuffled(history: History) -> History:
     """Return a history without drift: its rows in random order."""
     order = np.random.default_rng(0).permutation(len(history.y))
@@ -122,3 +107,125 @@ def changed(history: History) -> History:
     middle, features = history.starts[history.batches // 2], calm.features.astype(float)
     features.iloc[middle:] = np.roll(features.iloc[middle:].to_numpy(), 1, axis=1)
     return replace(calm, features=features)
+
+
+def retrains(name: str) -> Iterator[Retrain]:
+    """Yield the retrains of a set, from the cache where they are."""
+    one = SETS[name.split(",")[0]]
+    history = one.history(shared_folder())
+    history = {CALM: shuffled, SUDDEN: changed}.get(name, lambda same: same)(history)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for s in range(one.warm_up + JUDGED + 2, history.batches, 2 if history.batches < 60 else SERVED):
+        file = CACHE / f"{name}-{s}.npz"
+        if not file.exists():
+            _store(file, retrain_at(history, s, one.window))
+            print(f"\r{name} {s}/{history.batches}", end="", file=sys.stderr)
+        with np.load(file, allow_pickle=False) as found:
+            sizes = [int(key[1:]) for key in found if key.startswith("v")]
+            yield Retrain(
+                {size: found[f"v{size}"].astype(float) for size in sizes},
+                pd.Series(pd.to_datetime(found["moments"], utc=True)),
+                {size: float(found[f"a{size}"]) for size in sizes},
+            )
+
+
+def _store(file: Path, made: Retrain) -> None:
+    moments = made.moments.dt.tz_localize(None).to_numpy()
+    parts = {f"v{size}": one.astype(np.float32) for size, one in made.validation.items()}
+    np.savez_compressed(
+        file, moments=moments, **parts, **{f"a{size}": np.array(one) for size, one in made.later.items()}
+    )
+
+
+Rule = Callable[[Retrain, float], int]
+"""From a retrain and the hours of a block to the window that it takes."""
+
+
+def fixed(place: int, one: Retrain, _: float) -> int:
+    """Return always the same window: 0 is the declared one, 1 its half, and so on."""
+    return sizes_of(one)[place]
+
+
+def all_history(one: Retrain, _: float) -> int:
+    return ALL
+
+
+def lowest(one: Retrain, _: float) -> int:
+    """Return the window with the lowest validation loss, by however little."""
+    return min(sizes_of(one), key=lambda size: float(one.validation[size].mean()))
+
+
+def hindsight(one: Retrain, _: float) -> int:
+    return min(sizes_of(one), key=lambda size: one.later[size])
+
+
+def beyond_noise(alpha: float, places: tuple[int, ...], one: Retrain, block_hours: float) -> int:
+    """Return what the product takes of the declared window and some shorter ones."""
+    sizes = sizes_of(one)
+    tried = {sizes[place]: one.validation[sizes[place]] for place in (0, *places) if place < len(sizes)}
+    return choose_window(tried, one.moments, block_hours=block_hours, seed=0, alpha=alpha)[0]
+
+
+def sizes_of(one: Retrain) -> list[int]:
+    """Return the windows, the declared one first."""
+    return sorted((size for size in one.validation if size != ALL), reverse=True)
+
+
+EVERY = (1, 2, 3)
+RULES: dict[str, Rule] = {
+    "the declared window": partial(fixed, 0),
+    "all history": all_history,
+    "half of it": partial(fixed, 1),
+    "a quarter of it": partial(fixed, 2),
+    "an eighth of it": partial(fixed, 3),
+    "lowest validation loss": lowest,
+    "half if better beyond noise (5 %)": partial(beyond_noise, 0.05, (1,)),
+    "any if better beyond noise (16 %)": partial(beyond_noise, 0.16, EVERY),
+    "**any if better beyond noise (5 %)**": partial(beyond_noise, 0.05, EVERY),
+    "any if better beyond noise (1 %)": partial(beyond_noise, 0.01, EVERY),
+    "best in hindsight": hindsight,
+}
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    found = {name: list(retrains(name)) for name in (*SETS, CALM, SUDDEN)}
+    print(write_page("window", "How far back to learn: windows on real drift", _parts(found)).read_text())
+
+
+def taken(rule: Rule, name: str, made: list[Retrain]) -> list[int]:
+    """Return the window that a rule takes at each retrain."""
+    block_hours = 24 / BLOCKS_PER_BATCH[name.split(",")[0]]
+    return [rule(one, block_hours) for one in made]
+
+
+def _parts(found: dict[str, list[Retrain]]) -> list[str]:
+    change, shorter = [], []
+    for label, rule in RULES.items():
+        changes, shares = [], []
+        for name, made in found.items():
+            chosen = taken(rule, name, made)
+            base = statistics.mean(one.later[sizes_of(one)[0]] for one in made)
+            changes.append(statistics.mean(one.later[size] for one, size in zip(made, chosen, strict=True)) / base - 1)
+            shares.append(sum(0 < size < sizes_of(one)[0] for one, size in zip(made, chosen, strict=True)) / len(made))
+        real = changes[: len(SETS)]
+        change.append(
+            [label, *(f"{one:+.1%}" for one in changes), f"{statistics.mean(real):+.1%}", f"{max(real):+.1%}"]
+        )
+        shorter.append([label, *(f"{one:.0%}" for one in shares)])
+    counts = ", ".join(f"{name} {len(made)}" for name, made in found.items())
+    return [
+        "Gradient-boosted trees of 100 iterations, retrained every four batches (weather: two) on windows that end "
+        "two batches before, as the newest two judge; scored on the next four batches. The declared windows are those "
+        "of `triggers.md`; shorter ones are the newest half, quarter and eighth. A rule sees the validation rows (the "
+        f"newest fifth of the declared window's training rows) and nothing later. Retrains: {counts}. Two controls "
+        "are made of electricity's rows in random order: one in which nothing changes, and one in which columns change "
+        "their meaning half-way.",
+        "## Loss of the following batches, against the declared window\n\n"
+        + markdown_table(["rule", *found, "mean of the real sets", "worst"], change),
+        "## Retrains that took a shorter window\n\n" + markdown_table(["rule", *found], shorter),
+    ]
+
+
+if __name__ == "__main__":
+    main()
