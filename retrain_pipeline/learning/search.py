@@ -68,7 +68,7 @@ class Bench:
     @cached_property
     def shorter(self) -> list[int]:
         """The windows to try beside all rows, the longest first."""
-        return self.windows.shorter(self.spec, self.split.fit) if self.spec.training.window_choices else []
+        return self.windows.shorter(self.spec, self.split.fit) if self.spec.training.shorter_windows else []
 
     def within(self, window: int | None, rows: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
         """Return those of some rows that lie in a window that ends with the newest of them."""

@@ -95,10 +95,11 @@ class Training(Strict):
 
     window_periods: int = Field(26, ge=1)
     """Labelled periods that a training set reaches back."""
-    window_choices: tuple[Annotated[int, Field(ge=1)], ...] = Field((), exclude_if=lambda given: not given)
-    """Shorter windows to try beside `window_periods`, in periods; one is taken when it is better beyond noise."""
     min_periods: int = Field(4, ge=1)
     """Labelled periods without which no training starts."""
+    window_choices: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Shorter windows to try beside `window_periods`, in periods; one is taken when it is better beyond noise. Default:
+    half of `window_periods`."""
     evaluation_periods: int = Field(2, ge=1)
     """The newest labelled periods, kept from training: the frozen rows that judge champion and candidate."""
     validation_share: float = Field(0.2, gt=0, lt=0.9)
@@ -127,9 +128,18 @@ class Training(Strict):
             raise ValueError(f"window_choices: {problem}")
         return self
 
+    @property
+    def shorter_windows(self) -> tuple[int, ...]:
+        """The windows to try beside `window_periods`, which may be among them."""
+        if self.window_choices is not None:
+            return self.window_choices
+        # Measured in docs/benchmarks/window.md: much is won where old rows hurt, and next to nothing lost elsewhere.
+        half = self.window_periods // 2
+        return (half,) if half >= self.min_periods else ()
+
     def _window_problem(self) -> str | None:
-        for one in self.window_choices:
-            if self.window_choices.count(one) > 1:
+        for one in self.shorter_windows:
+            if self.shorter_windows.count(one) > 1:
                 return f"{one} is given twice; leave one out"
             if one > self.window_periods:
                 return f"{one} is longer than window_periods ({self.window_periods}); raise that, or leave it out"

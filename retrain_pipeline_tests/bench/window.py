@@ -180,8 +180,9 @@ RULES: dict[str, Rule] = {
     "an eighth of it": partial(fixed, 3),
     "lowest validation loss": lowest,
     "half if better beyond noise (5 %)": partial(beyond_noise, 0.05, (1,)),
+    "**half if better beyond noise (1 %): the default**": partial(beyond_noise, 0.01, (1,)),
     "any if better beyond noise (16 %)": partial(beyond_noise, 0.16, EVERY),
-    "**any if better beyond noise (5 %)**": partial(beyond_noise, 0.05, EVERY),
+    "any if better beyond noise (5 %)": partial(beyond_noise, 0.05, EVERY),
     "any if better beyond noise (1 %)": partial(beyond_noise, 0.01, EVERY),
     "best in hindsight": hindsight,
 }

@@ -78,7 +78,7 @@ def test_a_window_that_is_lower_within_noise_is_not_taken():
         rng = np.random.default_rng(seed)
         losses = {26: rng.normal(size=480), 4: rng.normal(size=480)}
         taken += choose_window(losses, moments, block_hours=24, seed=seed)[0] == 4
-    assert taken <= 12  # 5 in a hundred are stated
+    assert taken <= 4  # 1 in a hundred is stated
 
 
 def test_too_few_blocks_choose_nothing():
@@ -119,6 +119,11 @@ def test_windows_that_hold_all_there_is_are_not_tried():
     result = fit_candidates(spec((59, 60)), frames())
     assert [one.window for one in result.trials] == [None]
     assert result.windows == ()
+
+
+def test_half_of_the_window_is_tried_where_nothing_is_declared():
+    assert [one.window for one in fit_candidates(spec(None), frames()).trials] == [None, DAYS // 2]
+    assert declared(window_periods=5, window_choices=None, min_periods=3).training.shorter_windows == ()
 
 
 def test_a_window_without_rows_enough_or_a_class_is_a_failed_trial():
