@@ -50,6 +50,7 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "estimator": manifest.estimator,
                     "candidate": manifest.candidate,
                     "validation_loss": manifest.validation.loss,
+                    "shorter_window_periods": manifest.window.periods if manifest.window else None,
                     "size_kb": round(manifest.size_bytes / 1024, 1),
                     "parent": manifest.parent or "none",
                     "fingerprint": manifest.prediction_fingerprint,

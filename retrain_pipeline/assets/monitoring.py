@@ -31,9 +31,12 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         from retrain_pipeline.monitoring.monitor import monitor_period
+        from retrain_pipeline.triggers.report_card import as_markdown, report_card
+        from retrain_pipeline.triggers.scoring import score_retrains
 
         opened = stores.open()
         last = [monitor_period(opened, spec, period, context.run_id) for period in context.partition_keys][-1]
+        score_retrains(opened, spec, last.as_of)
         performance, drift = last.performance, last.drift
         parts = {
             "performance": Check("performance", performance.verdict, performance.words, {}),
@@ -63,6 +66,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
                 }
             )
             | links
+            | {"report_card": dg.MetadataValue.md(as_markdown(report_card(opened.ledger, spec)))}
         )
 
     return monitoring

@@ -73,6 +73,15 @@ def explain(model: Model, version: Annotated[str, typer.Argument(help="The versi
         show_explanation(console, open_state(home), model, version)
 
 
+@app.command(name="report-card")
+def report_card(model: Model, home: Home = None) -> None:
+    """Say of each policy's retrains how many were worth their cost, scored later beside the model they replaced."""
+    from retrain_pipeline.cli.show import show_report_card
+
+    with refusals_told():
+        show_report_card(console, open_state(home), declaration_named(model).spec)
+
+
 @app.command()
 def rollback(
     model: Model,

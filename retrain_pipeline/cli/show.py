@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
 STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
@@ -90,6 +91,23 @@ def show_history(console: Console, stores: "Stores", model: str) -> None:
             escape(words),
             event.actor,
         )
+    console.print(table)
+
+
+def show_report_card(console: Console, stores: "Stores", spec: "ModelSpec") -> None:
+    """Print what came of the retrains that each policy asked for."""
+    from retrain_pipeline.triggers.report_card import HEADER, report_card
+
+    rows = report_card(stores.ledger, spec)
+    if not rows:
+        console.print(f"{spec.name}: no retrain was judged against a champion yet, so there is none to score.")
+        return
+    unit = "one period's mean loss" + (", as a share of the label" if spec.data.label.task == "regression" else "")
+    table = Table(title=f"Retrains of {spec.name}; saved and cost in {unit}", title_justify="left")
+    for column in HEADER:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row.cells()))
     console.print(table)
 
 

@@ -7,7 +7,7 @@ than the champion's: a candidate that is off but less so than the champion is an
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult
-from retrain_pipeline.gates.paired import block_mean_interval
+from retrain_pipeline.learning.paired import block_mean_interval
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:

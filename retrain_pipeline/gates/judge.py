@@ -14,8 +14,8 @@ from retrain_pipeline.gates.evidence import (
     read_evidence,
     store_evidence,
 )
-from retrain_pipeline.gates.paired import block_mean_interval
 from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.learning.paired import block_mean_interval
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.verdicts import Verdict, worst
 

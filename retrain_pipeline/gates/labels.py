@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult
-from retrain_pipeline.gates.paired import MeanInterval, block_mean_band, block_mean_interval, count_blocks
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.learning.concord import auc_influence, excess_agreement, rank_agreement
+from retrain_pipeline.learning.paired import MeanInterval, block_mean_band, block_mean_interval, count_blocks
 from retrain_pipeline.verdicts import Verdict, worst
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from retrain_pipeline.gates.paired import MeanInterval
+    from retrain_pipeline.learning.paired import MeanInterval
 
 _CANDIDATE, _CHAMPION, _GREY = "#0b6e99", "#b5541c", "#8a8a8a"
 _MAX_POINTS = 4000

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult, Mode
-from retrain_pipeline.gates.paired import MIN_BLOCKS, MeanInterval, block_mean_interval, paired_interval
+from retrain_pipeline.learning.paired import MIN_BLOCKS, MeanInterval, block_mean_interval, paired_interval
 from retrain_pipeline.verdicts import Verdict, worst
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from retrain_pipeline.learning.agreement import features_agree
 from retrain_pipeline.learning.environment import code_revision, environment
 from retrain_pipeline.learning.errors import FeatureContractBroken
 from retrain_pipeline.learning.fingerprint import prediction_fingerprint, probe_bytes, probe_set
-from retrain_pipeline.learning.fitting import FitResult, Progress, fit_candidates
+from retrain_pipeline.learning.fitting import FitResult, fit_candidates
 from retrain_pipeline.learning.manifest import Columns, Probe, TriggerRef, Validation, VersionManifest, version_id
 from retrain_pipeline.learning.persistence import dump_model
+from retrain_pipeline.learning.search import Progress
 from retrain_pipeline.learning.team_code import FeatureCode, load_features
 from retrain_pipeline.learning.training_set import TrainingSet, read_training_set
 from retrain_pipeline.learning.versions import load_version, register
@@ -154,6 +155,7 @@ def _outcome(spec: ModelSpec, result: FitResult) -> dict[str, Any]:
         "candidate": best.name,
         "estimator": best.estimator,
         "params": best.params,
+        "window": best.window,
         "columns": Columns(numeric=plan.numeric, categorical=plan.categorical, dropped=plan.dropped),
         "validation": Validation(
             metric=spec.problem.success.metric,
@@ -173,5 +175,7 @@ def _leaderboard(result: FitResult) -> dict[str, Any]:
             for name, one in sorted(result.baselines.items())
         },
         "winner": {"candidate": result.best.name, "params": result.best.params, "loss": result.best.validation_loss},
+        "window": result.best.window.model_dump(mode="json") if result.best.window else None,
+        "windows": [asdict(step) for step in result.windows],
         "split": result.split.kind,
     }

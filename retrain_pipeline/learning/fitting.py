@@ -1,49 +1,32 @@
-"""Fitting: a seeded search, validated on the newest training rows, within a budget, beside two baselines."""
+"""Fitting: a seeded search, validated on the newest training rows, within a budget, beside two baselines.
+
+Settings are searched on the longest window; the best of each candidate is then tried on the shorter ones.
+"""
 
 import math
 import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.canonical import sha256
-from retrain_pipeline.errors import RetrainError
-from retrain_pipeline.lake.declared import Task
-from retrain_pipeline.learning.budget import Meter, Purse
-from retrain_pipeline.learning.candidates import ColumnPlan, build_pipeline, plan_columns
-from retrain_pipeline.learning.errors import AllCandidatesFailed, AnswersNotFinite
+from retrain_pipeline.learning.candidates import ColumnPlan
+from retrain_pipeline.learning.errors import AllCandidatesFailed
 from retrain_pipeline.learning.frames import Frames
-from retrain_pipeline.learning.losses import metric_value, row_losses
-from retrain_pipeline.learning.prediction import predict
-from retrain_pipeline.learning.validation import Split, validation_split
-from retrain_pipeline.spec.model import Candidate, Metric, ModelSpec
+from retrain_pipeline.learning.guarded import FitFailed, converged, guarded
+from retrain_pipeline.learning.search import Bench, Progress, Trial, search
+from retrain_pipeline.learning.validation import Split
+from retrain_pipeline.learning.windows import Comparison, FitWindow, choose_window
+from retrain_pipeline.spec.model import Candidate, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
-
-Status = Literal["ok", "failed", "over budget", "skipped"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One setting of one candidate. `loss` is the validation metric, None unless `status` is ok."""
-
-    candidate: str
-    params: dict[str, Any]
-    status: Status
-    reason: str
-    loss: float | None
-    wall_seconds: float
-    peak_rss_mb: float
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A pipeline fitted on all training rows, and the validation loss of its setting on the newest of them."""
+    """A pipeline fitted on all rows of its window, and the validation loss of its setting on the newest of them."""
 
     name: str
     estimator: str
@@ -51,6 +34,8 @@ class Fitted:
     pipeline: Any
     validation_loss: float
     wall_seconds: float
+    window: FitWindow | None = None
+    """None for all training rows."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +49,7 @@ class FitResult:
     split: Split
     complete: bool
     """False when the budget ended the search: then a repeat may try more, or less."""
-
-
-Progress = Callable[[int, int, Trial], None]
+    windows: tuple[Comparison, ...] = ()
 
 
 def fit_candidates(
@@ -76,8 +59,9 @@ def fit_candidates(
 
     At most `training.max_trials` settings per candidate are drawn by the seed. Each is fitted on the older training
     rows and scored on the newest `validation_share`; evaluation rows are never touched. Ties go to what was declared
-    first. A loss that is NaN, a fit that raises, that does not converge or that alone crosses the budget is a trial
-    that failed, and is recorded (P27).
+    first. The best setting of each candidate is tried on each of `training.window_choices` too, and a shorter window is
+    taken when it is better beyond noise. A loss that is NaN, a fit that raises, that does not converge or that alone
+    crosses the budget is a trial that failed, and is recorded (P27).
 
     Parameters
     ----------
@@ -97,24 +81,13 @@ def fit_candidates(
 
     seed = spec.training.seed if seed is None else seed
     with threadpool_limits(spec.training.threads):
-        bench = _Bench(spec, frames, seed)
+        bench = Bench(spec, frames, seed)
         baselines, failed = _fit_baselines(spec, bench)
-        trials, complete = _search(spec, bench, seed, progress)
-        best, trials = _refitted(spec, bench, trials)
-    return FitResult(best, [*failed, *trials], baselines, bench.plan, bench.split, complete)
-
-
-def drawn_settings(candidate: Candidate, max_trials: int, seed: int) -> list[dict[str, Any]]:
-    """Return the settings to try, at most `max_trials`, in an order that the seed alone decides."""
-    from sklearn.model_selection import ParameterGrid, ParameterSampler
-
-    if not candidate.search:
-        return [{}]
-    grid = ParameterGrid({name: list(values) for name, values in candidate.search.items()})
-    if len(grid) <= max_trials:
-        return list(grid)
-    space = {name: list(values) for name, values in candidate.search.items()}
-    return list(ParameterSampler(space, max_trials, random_state=seed))
+        trials = search(spec, bench, seed, progress)
+        chosen, steps = _chosen_window(spec, bench, seed)
+        best, trials = _refitted(spec, bench, trials, chosen)
+    complete = all(trial.status not in ("skipped", "over budget") for trial in trials)
+    return FitResult(best, [*failed, *trials], baselines, bench.plan, bench.split, complete, tuple(steps))
 
 
 def refit(
@@ -123,58 +96,35 @@ def refit(
     params: Mapping[str, Any],
     frames: Frames,
     seed: int,
+    window: FitWindow | None = None,
 ) -> Any:
-    """Return one setting fitted on all training rows, on `training.threads` threads."""
+    """Return one setting fitted on all training rows or those of a window, on `training.threads` threads."""
     from threadpoolctl import threadpool_limits
 
+    rows = None if window is None else window.rows_of(frames.train_keys["_event_time"])
     with threadpool_limits(spec.training.threads):
-        return _Bench(spec, frames, seed).fitted(candidate, params, None)
+        return Bench(spec, frames, seed).fitted(candidate, params, rows)
 
 
-class _Bench:
-    """The rows, the split and the seed that all trials share."""
-
-    def __init__(self, spec: ModelSpec, frames: Frames, seed: int) -> None:
-        self.spec, self.frames, self.seed = spec, frames, seed
-        self.task: Task = frames.task
-        self.metric: Metric = spec.problem.success.metric
-        self.plan = plan_columns(frames.train_x)
-        self.split = validation_split(frames, spec.training.validation_share)
-        self.x = _given(frames.train_x, self.plan)
-
-    def fitted(self, candidate: Candidate, params: Mapping[str, Any], rows: "np.ndarray[Any, Any] | None") -> Any:
-        """Return the setting fitted on some training rows, or on all."""
-        threads = self.spec.training.threads
-        pipeline = build_pipeline(candidate, params, self.x, self.task, self.seed, threads=threads, plan=self.plan)
-        if rows is None:
-            return pipeline.fit(self.x, self.frames.train_y)
-        return pipeline.fit(self.x.iloc[rows], self.frames.train_y[rows])
-
-    def loss(self, pipeline: Any) -> float:
-        """Return the metric on the validation rows."""
-        rows = self.split.validation
-        answers = predict(pipeline, self.task, self.x.iloc[rows]).frame
-        return metric_value(self.metric, row_losses(self.metric, self.task, self.frames.train_y[rows], answers))
-
-    def baseline(self, name: str, candidate: Candidate) -> Fitted:
-        """Return a baseline; one that does not converge quite is still a baseline."""
-        started = time.monotonic()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            loss = self.loss(self.fitted(candidate, {}, self.split.fit))
-            pipeline = self.fitted(candidate, {}, None)
-        return Fitted(name, candidate.estimator, dict(candidate.params), pipeline, loss, time.monotonic() - started)
-
-
-def _fit_baselines(spec: ModelSpec, bench: _Bench) -> tuple[dict[str, Fitted], list[Trial]]:
+def _fit_baselines(spec: ModelSpec, bench: Bench) -> tuple[dict[str, Fitted], list[Trial]]:
     """Return the baselines, and a failed trial for each that could not be fitted: the gate misses it then."""
     fitted, failed = dict[str, Fitted](), list[Trial]()
     for name, candidate in _baselines(spec).items():
         try:
-            fitted[name] = _guarded(partial(bench.baseline, name, candidate))
-        except _FitFailed as failure:
+            fitted[name] = guarded(partial(_baseline, bench, name, candidate))
+        except FitFailed as failure:
             failed.append(Trial(name, {}, "failed", str(failure), None, 0.0, 0.0))
     return fitted, failed
+
+
+def _baseline(bench: Bench, name: str, candidate: Candidate) -> Fitted:
+    """Return a baseline; one that does not converge quite is still a baseline."""
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loss = bench.loss(bench.fitted(candidate, {}, bench.split.fit))
+        pipeline = bench.fitted(candidate, {}, None)
+    return Fitted(name, candidate.estimator, dict(candidate.params), pipeline, loss, time.monotonic() - started)
 
 
 def _baselines(spec: ModelSpec) -> dict[str, Candidate]:
@@ -190,105 +140,51 @@ def _baselines(spec: ModelSpec) -> dict[str, Candidate]:
     }
 
 
-def _search(spec: ModelSpec, bench: _Bench, seed: int, progress: Progress | None) -> tuple[list[Trial], bool]:
-    purse, trials, plans = Purse(spec.training.budget), list[Trial](), []
-    for name, candidate in spec.training.candidates.items():
-        own = int(sha256(f"{seed}:{name}".encode())[:8], 16)  # another candidate in the file moves no other's draw
-        plans += [(name, candidate, one) for one in drawn_settings(candidate, spec.training.max_trials, own)]
-    for name, candidate, params in _in_rounds(plans):
-        why = purse.spent()
-        if why is not None:
-            trials.append(Trial(name, params, "skipped", why, None, 0.0, 0.0))
-        else:
-            trials.append(_tried(bench, purse, name, candidate, params))
-        if progress is not None:
-            progress(len(trials), len(plans), trials[-1])
-    return trials, all(trial.status not in ("skipped", "over budget") for trial in trials)
+def _chosen_window(spec: ModelSpec, bench: Bench, seed: int) -> tuple[Trial | None, list[Comparison]]:
+    """Return the trial whose shorter window is taken, or None, and the comparisons."""
+    if None not in bench.kept or len(bench.kept) < 2:
+        return None, []
+    named = {window or spec.training.window_periods: kept for window, kept in bench.kept.items()}
+    moments = bench.times.iloc[bench.split.validation]
+    losses = {window: losses for window, (_, losses) in named.items()}
+    window, steps = choose_window(losses, moments, block_hours=spec.gates.block_hours, seed=seed)
+    chosen = named[window][0]
+    return (chosen if chosen.window is not None else None), steps
 
 
-def _in_rounds(plans: list[tuple[str, Candidate, dict[str, Any]]]) -> list[tuple[str, Candidate, dict[str, Any]]]:
-    """Order trials round by round: a budget that ends early has then tried every candidate, not only the first."""
-    seen: Counter[str] = Counter()
-    rounds = []
-    for at, plan in enumerate(plans):
-        rounds.append((seen[plan[0]], at, plan))
-        seen[plan[0]] += 1
-    return [plan for _, _, plan in sorted(rounds, key=lambda one: one[:2])]
+def _refitted(spec: ModelSpec, bench: Bench, trials: list[Trial], chosen: Trial | None) -> tuple[Fitted, list[Trial]]:
+    """Refit the best setting on all rows of its window; one that fails there gives way to the next.
 
+    A shorter window that was not chosen is no candidate, however low its loss.
+    """
+    import numpy as np
 
-def _tried(bench: _Bench, purse: Purse, name: str, candidate: Candidate, params: dict[str, Any]) -> Trial:
-    meter = Meter()
-
-    def told(status: Status, reason: str, loss: float | None = None) -> Trial:
-        return Trial(name, params, status, reason, loss, meter.wall_seconds, meter.peak_rss_mb)
-
-    try:
-        with meter:
-            loss = _guarded(lambda: bench.loss(_converged(lambda: bench.fitted(candidate, params, bench.split.fit))))
-    except _FitFailed as failure:
-        return told("failed", str(failure))
-    if not math.isfinite(loss):
-        return told("failed", f"the validation loss is {loss}")
-    why = purse.crossed_by(meter)
-    return told("ok", "", loss) if why is None else told("over budget", why)
-
-
-def _refitted(spec: ModelSpec, bench: _Bench, trials: list[Trial]) -> tuple[Fitted, list[Trial]]:
-    """Refit the best setting on all training rows; one that fails there gives way to the next."""
     trials, order = list(trials), list(spec.training.candidates)
-    good = [(trial.loss, order.index(trial.candidate), at) for at, trial in enumerate(trials) if trial.loss is not None]
-    for loss, _, at in sorted(good):
+    good = [
+        (trial is not chosen, trial.loss, order.index(trial.candidate), at)
+        for at, trial in enumerate(trials)
+        if trial.loss is not None and (trial.window is None or trial is chosen)
+    ]
+    for _, loss, _, at in sorted(good):
         trial = trials[at]
         candidate = spec.training.candidates[trial.candidate]
         started = time.monotonic()
         try:
-            pipeline = _guarded(partial(_refit_sound, bench, candidate, trial.params))
-        except _FitFailed as failure:
+            rows = None if trial.window is None else bench.within(trial.window, np.arange(len(bench.times)))
+            pipeline = guarded(partial(_refit_sound, bench, candidate, trial.params, rows))
+        except FitFailed as failure:
             trials[at] = replace(trial, status="failed", reason=f"refit on all training rows: {failure}", loss=None)
             continue
         params, seconds = {**candidate.params, **trial.params}, time.monotonic() - started
-        return Fitted(trial.candidate, candidate.estimator, params, pipeline, loss, seconds), trials
+        window = None if trial.window is None or rows is None else FitWindow.of(trial.window, bench.times.iloc[rows])
+        return Fitted(trial.candidate, candidate.estimator, params, pipeline, loss, seconds, window), trials
     raise AllCandidatesFailed(spec.name, {trial.candidate: trial.reason for trial in reversed(trials)})
 
 
-def _refit_sound(bench: _Bench, candidate: Candidate, params: dict[str, Any]) -> Any:
-    pipeline = _converged(lambda: bench.fitted(candidate, params, None))
+def _refit_sound(
+    bench: Bench, candidate: Candidate, params: dict[str, Any], rows: "np.ndarray[Any, Any] | None"
+) -> Any:
+    pipeline = converged(lambda: bench.fitted(candidate, params, rows))
     if not math.isfinite(bench.loss(pipeline)):
-        raise _FitFailed("its loss is not finite")
+        raise FitFailed("its loss is not finite")
     return pipeline
-
-
-def _converged(fit: Callable[[], Any]) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", ConvergenceWarning)
-        return fit()
-
-
-class _FitFailed(Exception):
-    """A fit that came to nothing, and why."""
-
-
-def _guarded(work: Callable[[], Any]) -> Any:
-    """Return the result of work inside an estimator, or raise _FitFailed with the reason for the record.
-
-    What we raise ourselves about a declaration is no failed trial and passes through.
-    """
-    try:
-        return work()
-    except AnswersNotFinite as error:
-        raise _FitFailed(str(error)) from error
-    except (RetrainError, _FitFailed):
-        raise
-    except MemoryError as error:
-        raise _FitFailed("out of memory") from error
-    except Exception as error:  # the boundary to other people's code, which raises what it likes
-        raise _FitFailed(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error
-
-
-def _given(frame: "pd.DataFrame", plan: ColumnPlan) -> "pd.DataFrame":
-    from retrain_pipeline.learning.prediction import aligned
-
-    return aligned(frame, list(plan.numeric), list(plan.categorical))

@@ -75,7 +75,10 @@ def metric_value(metric: Metric, losses: "np.ndarray[Any, Any]") -> float:
 
 
 def scale_of(metric: Metric, y: "np.ndarray[Any, Any]") -> float:
-    """Return the size of a label in the metric's unit; 1 for classification."""
+    """Return the size of a label in the unit of row losses; 1 for classification.
+
+    Losses over it are in the unit that the cost of a retrain is declared in: shares of a label.
+    """
     import numpy as np
 
     if metric == "mae":

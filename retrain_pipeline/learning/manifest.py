@@ -9,6 +9,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.learning.environment import CodeRevision, Environment
 from retrain_pipeline.learning.training_set import TrainingSet
+from retrain_pipeline.learning.windows import FitWindow
 from retrain_pipeline.strict import Strict
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -70,6 +71,8 @@ class VersionManifest(Strict):
     candidate: str
     estimator: str
     params: dict[str, Any]
+    window: FitWindow | None = None
+    """The part of the training set that it was fitted on; None for all of it."""
     columns: Columns
     validation: Validation
     leaderboard: Digest

@@ -44,7 +44,7 @@ def reproduce(stores: Stores, declaration: Declaration, version: str) -> Reprodu
     except PermanentError as error:
         return Reproduction(False, [f"data: {error}", *differences])
     candidate = Candidate(estimator=manifest.estimator, params=manifest.params)
-    pipeline = refit(declaration.spec, candidate, {}, frames, manifest.seed)
+    pipeline = refit(declaration.spec, candidate, {}, frames, manifest.seed, manifest.window)
     probe, recorded = read_probe(stores.artifacts.get(manifest.probe.artifact))
     same = prediction_fingerprint(pipeline, probe) == manifest.prediction_fingerprint
     if not same:

@@ -40,7 +40,7 @@ class Reference:
 def store_reference(stores: Stores, spec: ModelSpec, version: str, *, actor: str = "pipeline") -> str:
     """Profile the training features of a version and what it predicts on them; return the digest of the profile.
 
-    The training rows are read again from the version's frozen training set, as one and period by period.
+    The rows that it was fitted on are read again from its frozen training set, as one and period by period.
 
     Raises
     ------
@@ -53,9 +53,10 @@ def store_reference(stores: Stores, spec: ModelSpec, version: str, *, actor: str
         return str(known.payload["profile"])
     from retrain_pipeline.learning.training_set import read_training_set
     from retrain_pipeline.learning.versions import load_version
+    from retrain_pipeline.learning.windows import learned_from
 
     loaded = load_version(stores, spec.name, version)
-    frames = read_training_set(stores, loaded.manifest.frozen)
+    frames = learned_from(read_training_set(stores, loaded.manifest.frozen), loaded.manifest.window)
     features, keys = frames.train_x, frames.train_keys
     answers = spoken(loaded.predict(features).frame, spec)
     sample = features.sample(min(len(features), spec.report.max_rows), random_state=spec.training.seed)

@@ -48,12 +48,16 @@ def write_card(stores: "Stores", declaration: "Declaration", version: str) -> Ca
 
     model = declaration.spec.name
     story = explain(stores, model, version)
-    document = card_document(declaration.spec, read_manifest(stores, model, version), story)
+    manifest = read_manifest(stores, model, version)
+    board = stores.artifacts.get_json(manifest.leaderboard)
+    document = card_document(declaration.spec, manifest, story, board)
     markdown = render("card.md.j2", document)
     return Card(model, version, stores.artifacts.put(markdown.encode()), stores.artifacts.put_json(document), document)
 
 
-def card_document(spec: "ModelSpec", manifest: "VersionManifest", story: Story) -> dict[str, Any]:
+def card_document(
+    spec: "ModelSpec", manifest: "VersionManifest", story: Story, leaderboard: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the card as JSON values, the field names those of the common model card formats where there are such."""
     return {
         "schema": "model_card/1",
@@ -65,7 +69,7 @@ def card_document(spec: "ModelSpec", manifest: "VersionManifest", story: Story) 
         },
         "why": story.why,
         "serves": story.serves,
-        "training_data": _training(manifest),
+        "training_data": {**_training(manifest), "windows": (leaderboard or {}).get("windows", [])},
         "judgement": _judgement(story),
         "limitations_from_evidence": _limitations(story.found),
         "not_measured": [{"what": what, "why": why} for what, why in NOT_MEASURED],
@@ -89,14 +93,15 @@ def _details(spec: "ModelSpec", manifest: "VersionManifest") -> dict[str, Any]:
 
 
 def _training(manifest: "VersionManifest") -> dict[str, Any]:
-    frozen, columns = manifest.frozen, manifest.columns
+    frozen, columns, window = manifest.frozen, manifest.columns, manifest.window
     return {
         "digest": frozen.digest,
         "as_of": frozen.as_of,
-        "rows": frozen.train_rows,
-        "from": frozen.train_from,
+        "rows": window.train_rows if window else frozen.train_rows,
+        "from": window.train_from if window else frozen.train_from,
         "until": frozen.train_until,
-        "periods": len(frozen.periods),
+        "periods": window.periods if window else len(frozen.periods),
+        "left_out": {"rows": frozen.train_rows - window.train_rows, "from": frozen.train_from} if window else None,
         "features_table_version": frozen.features.version,
         "labels_table_version": frozen.labels.version,
         "features": [*columns.numeric, *columns.categorical],

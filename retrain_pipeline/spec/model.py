@@ -102,6 +102,9 @@ class Training(Strict):
     """Labelled periods that a training set reaches back."""
     min_periods: int = Field(4, ge=1)
     """Labelled periods without which no training starts."""
+    window_choices: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Shorter windows to try beside `window_periods`, in periods; one is taken when it is better beyond noise. Default:
+    half of `window_periods`."""
     evaluation_periods: int = Field(2, ge=1)
     """The newest labelled periods, kept from training: the frozen rows that judge champion and candidate."""
     validation_share: float = Field(0.2, gt=0, lt=0.9)
@@ -126,7 +129,28 @@ class Training(Strict):
             raise ValueError(f"min_periods: must be greater than evaluation_periods ({self.evaluation_periods})")
         if self.min_periods > self.window_periods:
             raise ValueError(f"min_periods: no window reaches it, window_periods is {self.window_periods}")
+        if problem := self._window_problem():
+            raise ValueError(f"window_choices: {problem}")
         return self
+
+    @property
+    def shorter_windows(self) -> tuple[int, ...]:
+        """The windows to try beside `window_periods`, which may be among them."""
+        if self.window_choices is not None:
+            return self.window_choices
+        # Measured in docs/benchmarks/window.md: much is won where old rows hurt, and next to nothing lost elsewhere.
+        half = self.window_periods // 2
+        return (half,) if half >= self.min_periods else ()
+
+    def _window_problem(self) -> str | None:
+        for one in self.shorter_windows:
+            if self.shorter_windows.count(one) > 1:
+                return f"{one} is given twice; leave one out"
+            if one > self.window_periods:
+                return f"{one} is longer than window_periods ({self.window_periods}); raise that, or leave it out"
+            if one < self.min_periods:
+                return f"{one} is shorter than min_periods ({self.min_periods}); lower that, or leave it out"
+        return None
 
 
 class RetrainBudget(Strict):

@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-NAMES = ("load", "overhead", "triggers", "drift_calibration", "drift_speed", "loss_calibration", "diagnosis")
+NAMES = ("load", "overhead", "triggers", "drift_calibration", "drift_speed", "loss_calibration", "diagnosis", "window")
 ALWAYS = ("load", "overhead", "diagnosis")
 """Those that need nothing beside the project."""
 

@@ -2,10 +2,13 @@
 
 import shutil
 import sqlite3
+from datetime import timedelta
 
 import pytest
 
-from retrain_pipeline_tests.gates.world import versions, write_folder
+from retrain_pipeline.cli import places
+from retrain_pipeline.triggers.scoring import score_retrains
+from retrain_pipeline_tests.gates.world import START, versions, write_folder
 
 
 def refused(result, kind: str) -> str:
@@ -45,6 +48,28 @@ def test_history_tells_judgements_releases_and_rollbacks_with_who(retrain, two_c
     assert "person:" in lines[0]
     assert first in lines[0]
     assert sum("released" in line and second in line for line in result.stdout.splitlines()) == 1
+
+
+@pytest.mark.requirement("D49")
+def test_the_report_card_shows_what_came_of_retrains(retrain, two_champions, monkeypatch):
+    world, _, second = two_champions
+    monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    score_retrains(world.stores, world.declaration.spec, START + timedelta(weeks=8))
+    result = retrain("report-card", "toy", "--home", world.home)
+    assert result.exit_code == 0, (result.output, result.exception)
+    (line,) = [line for line in result.stdout.splitlines() if "built-in" in line]
+    cells = [cell.strip() for cell in line.split("│")[1:-1]]
+    assert cells[:7] == ["built-in", "scheduled", "1", "1", "0", "0", "1"]
+    assert "share of the label" in result.stdout
+    history = retrain("history", "toy", "--home", world.home).stdout
+    assert any("retrain_scored" in line and second in line for line in history.splitlines())
+
+
+def test_a_report_card_without_retrains_says_so(retrain, world, monkeypatch):
+    monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    result = retrain("report-card", "toy", "--home", world.home)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "no retrain was judged against a champion yet" in result.stdout
 
 
 def test_explain_says_why_judged_on_what_and_serving_whom(retrain, world):

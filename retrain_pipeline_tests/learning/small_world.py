@@ -34,7 +34,13 @@ def declared(task: str = "binary", **changes: Any) -> ModelSpec:
     metric = "log_loss"
     if task == "regression":
         forest, metric = {"estimator": "sklearn.tree.DecisionTreeRegressor", "search": {"max_depth": [2, 4]}}, "mae"
-    training = {"window_periods": 8, "min_periods": 3, "evaluation_periods": 2, "candidates": {"tree": forest}}
+    training = {
+        "window_periods": 8,
+        "window_choices": (),
+        "min_periods": 3,
+        "evaluation_periods": 2,
+        "candidates": {"tree": forest},
+    }
     top = {name: changes.pop(name) for name in ("gates", "features", "problem") if name in changes}
     value = {
         "name": "loans",

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from retrain_pipeline.learning.errors import AllCandidatesFailed, EstimatorRefused
-from retrain_pipeline.learning.fitting import drawn_settings, fit_candidates
+from retrain_pipeline.learning.fitting import fit_candidates
 from retrain_pipeline.learning.frames import Frames
+from retrain_pipeline.learning.search import drawn_settings
 from retrain_pipeline.learning.validation import validation_split
 from retrain_pipeline.spec.model import Candidate
 from retrain_pipeline_tests.learning.small_world import declared

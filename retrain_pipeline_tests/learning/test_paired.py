@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrain_pipeline.gates.paired import (
+from retrain_pipeline.learning.paired import (
     MIN_BLOCKS,
     NotFinite,
     block_mean_band,
