@@ -90,7 +90,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     verdict, words = overall(found.performance, found.drift)
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)
-    plot = stored_loss_plot(stores, spec, end) if due else None
+    plot = stored_loss_plot(stores, spec, end, found.summary.joint if found.summary else None) if due else None
     summary = stores.artifacts.put_json(found.summary.to_json()) if found.summary else None
     facts = {**_facts(period, end, found, verdict), "summary": summary}
     report = stores.artifacts.put_json(
