@@ -1,5 +1,6 @@
 """The columns of a period as people look for them: the worst first, each with its past and its shape."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 PERIODS = 26
 """So many periods of the past are shown: half a year of weeks."""
 _MAX_CELLS = 12
+_LIMIT = re.compile(r", (?:above|within|and) [0-9]")
 _ORDER = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -48,8 +50,9 @@ class ColumnLine:
 
     @property
     def moved(self) -> str:
-        """What moved, in words, without the column's name and the rows that it rests on."""
-        return self.words.removeprefix(f"{self.column}: ").partition(" (n=")[0]
+        """What moved and how far, in words, without the column's name, the threshold and the rows that it rests on."""
+        words = self.words.removeprefix(f"{self.column}: ").partition(" (n=")[0]
+        return _LIMIT.split(words, maxsplit=1)[0]
 
 
 def column_lines(

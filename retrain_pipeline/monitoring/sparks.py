@@ -44,12 +44,13 @@ def shape(now: Sequence[int], before: Sequence[int]) -> str:
 
     Examples
     --------
-    >>> shape([5, 8, 10, 17, 60], [20, 20, 20, 20, 20])
-    '▁▁▂▃▇'
+    >>> shape([5, 25, 36, 60, 90, 0], [200, 200, 200, 200, 200, 0])
+    '▁▂▃▅▇▃'
     >>> shape([], [])
     ''
     """
-    rows = [max(sum(side), 1) for side in (now, before)]
-    # half a row more on both sides: of a cell that both hardly have nothing can be told
-    pairs = [((a + 0.5) / rows[0], (b + 0.5) / rows[1]) for a, b in zip(now, before, strict=True)]
-    return "".join(BARS[sum(a / b >= cut for cut in _RATIOS)] for a, b in pairs)
+    scale = sum(now) / max(sum(before), 1)
+    # a row more on both sides: of a cell that both hardly have nothing can be told
+    return "".join(
+        BARS[sum((a + 1) / (b * scale + 1) >= cut for cut in _RATIOS)] for a, b in zip(now, before, strict=True)
+    )

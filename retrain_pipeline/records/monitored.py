@@ -11,7 +11,10 @@ from retrain_pipeline.records.render import escape_markdown
 MAX_LINES = 20
 MAX_BYTES = 5500
 """An orchestrator keeps every table for good, at every period: it stays below 6 KiB as it is stored, in ASCII."""
-_HEAD = "| column | verdict | moved | missing | unseen | past | now |\n|---|---|---|---|---|---|---|\n"
+_HEAD = (
+    "| column | verdict | moved | statistic | threshold | missing | unseen | past | now |\n|"
+    + "---|---|---|--:|--:|--:|--:|---|---|\n"
+)
 _NAME, _WORDS = 60, 80
 _LEGEND = (
     "\n*past*: how far it had moved in each of the last periods, ▇ at its threshold or beyond; "
@@ -38,7 +41,9 @@ def columns_table(lines: Sequence[ColumnLine]) -> str:
 
 def _line(one: ColumnLine) -> str:
     name, moved = (escape_markdown(_cut(text, most)) for text, most in ((one.column, _NAME), (one.moved, _WORDS)))
-    cells = (name, one.verdict.value, moved, share(one.missing), share(one.unseen), sparkline(one.trend), one.shape)
+    numbers = ("" if value is None else f"{value:.3g}" for value in (one.statistic, one.threshold))
+    shares = (share(one.missing), share(one.unseen))
+    cells = (name, one.verdict.value, moved, *numbers, *shares, sparkline(one.trend), one.shape)
     return f"| {' | '.join(cells)} |\n"
 
 
