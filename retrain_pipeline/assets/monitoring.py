@@ -139,9 +139,14 @@ def columns(shown: Shown) -> Mapping[str, Any]:
 
 
 def links(shown: Shown) -> Mapping[str, Any]:
-    """Where the full report, Evidently's page and the picture of the loss are."""
+    """Where the full report, Evidently's pages and the picture of the loss are."""
     report, artifacts = shown.report, shown.stores.artifacts
-    files = {"full_report": report.report, "evidently_report": report.evidently, "loss_plot": report.plot}
+    files = {
+        "full_report": report.report,
+        "evidently_drift": report.evidently,
+        "evidently_quality": report.quality,
+        "loss_plot": report.plot,
+    }
     return {name: dg.MetadataValue.path(artifacts.path(digest)) for name, digest in files.items() if digest}
 
 

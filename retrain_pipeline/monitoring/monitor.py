@@ -24,7 +24,7 @@ DATA_DOUBTED = "data_doubted"
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringReport:
-    """What monitoring found in a period. `report`, `evidently` and `plot` are digests of artifacts."""
+    """What monitoring found in a period. `report`, `evidently`, `quality` and `plot` are digests of artifacts."""
 
     model: str
     period: str
@@ -46,6 +46,8 @@ class MonitoringReport:
     """None before the first release."""
     report: str
     evidently: str | None
+    quality: str | None
+    """Evidently's page on labels and answers."""
     plot: str | None
     seq: int
     """The ledger entry."""
@@ -99,7 +101,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
     # Evidently's HTML has other ids at every run: what was found is the same.
     key = f"{MONITORED}:{spec.name}:{period}:{digest_of(facts)[:32]}"
     evidently = found.evidently.digest if found.evidently else None
-    payload = {**facts, "report": report, "evidently": evidently, "plot": plot}
+    quality = found.evidently.quality if found.evidently else None
+    payload = {**facts, "report": report, "evidently": evidently, "quality": quality, "plot": plot}
     entry = stores.ledger.append(
         NewEntry(actor="monitoring", action=MONITORED, model=spec.name, subject=period, payload=payload, key=key)
     )
@@ -125,6 +128,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str) -> MonitoringRe
         late=found.explained.late,
         report=report,
         evidently=evidently,
+        quality=quality,
         plot=plot,
         seq=entry.seq,
     )
