@@ -1,5 +1,6 @@
 """Evidently's pages for people: drift of the columns, and quality where labels are known. They decide nothing."""
 
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from retrain_pipeline.spec.model import ModelSpec
 if TYPE_CHECKING:
     import pandas as pd
     from evidently import DataDefinition
+
+_log = logging.getLogger("retrain_pipeline")
 
 # Evidently 0.7.23 puts values and names into a script of its page as they are: a category "</script>" would end it.
 _MARKUP = str.maketrans("<>", "‹›")
@@ -68,7 +71,9 @@ def quality_report(
     artifacts: Artifacts, task: Task, current: "pd.DataFrame", before: "pd.DataFrame", *, max_rows: int, seed: int,
     title: str,
 ) -> str | None:  # fmt: skip
-    """Store Evidently's page on labels and answers and return its digest; None with fewer than 50 rows or one class.
+    """Store Evidently's page on labels and answers and return its digest.
+
+    None with fewer than 50 rows or one class, and where Evidently fails.
 
     Parameters
     ----------
@@ -82,16 +87,24 @@ def quality_report(
     """
     if not _tells(current, task):
         return None
-    sides = [_spelled(_sample(one, max_rows, seed), task) for one in (current, before) if _tells(one, task)]
     _keep_to_itself()
     from evidently.presets import ClassificationPreset, RegressionPreset
 
     preset = RegressionPreset() if task == "regression" else ClassificationPreset()
-    scored = task == "binary" and all(one["score"].notna().all() for one in sides)
-    sides = [one if scored else one.drop(columns="score") for one in sides]
-    return artifacts.put(
-        _page(preset, _quality_definition(task, scored), sides[1] if sides[1:] else None, sides[0], title)
-    )
+    now = _spelled(_sample(current, max_rows, seed), task)
+    earlier = _spelled(_sample(before, max_rows, seed), task) if _tells(before, task) else None
+    if earlier is not None and task == "multiclass" and _classes(now) != _classes(earlier):
+        earlier = None  # Evidently looks for every class on both sides
+    scored = task == "binary" and all(one is None or one["score"].notna().all() for one in (now, earlier))
+    sides = [one if one is None or scored else one.drop(columns="score") for one in (earlier, now)]
+    try:
+        page = _page(preset, _quality_definition(task, scored), sides[0], sides[1], title)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Evidently 0.7.23 stumbles over labels that never vary, for one. Its page decides nothing, and the monitoring
+        # of the period must not end with it.
+        _log.warning("%s: no Evidently page on labels and answers: %s: %s", title, type(error).__name__, error)
+        return None
+    return artifacts.put(page)
 
 
 def labelled_rows(
@@ -114,9 +127,18 @@ def labelled_rows(
 
 
 def _tells(frame: "pd.DataFrame", task: Task) -> bool:
-    """Are there rows enough, and of several classes? Where one class is all, its rates are of nothing."""
-    enough = len(frame) >= MIN_ROWS
-    return enough and (task == "regression" or min(frame["label"].nunique(), frame["prediction"].nunique()) > 1)
+    """Are there rows enough, and classes enough? Where one class is all, its rates are of nothing.
+
+    Of a model for several classes at least three: Evidently 0.7.23 takes two for a binary one, and looks for a 1.
+    """
+    if len(frame) < MIN_ROWS or task == "regression":
+        return len(frame) >= MIN_ROWS
+    least = min(frame["label"].nunique(), frame["prediction"].nunique())
+    return least > 1 and (task == "binary" or len(_classes(frame)) > 2)
+
+
+def _classes(frame: "pd.DataFrame") -> set[Any]:
+    return {*frame["label"].unique().tolist(), *frame["prediction"].unique().tolist()}
 
 
 def _spelled(frame: "pd.DataFrame", task: Task) -> "pd.DataFrame":

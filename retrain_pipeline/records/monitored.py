@@ -15,7 +15,7 @@ _HEAD = (
     "| column | verdict | moved | statistic | threshold | missing | unseen | past | now |\n|"
     + "---|---|---|--:|--:|--:|--:|---|---|\n"
 )
-_NAME, _WORDS = 60, 80
+_NAME, _WORDS, _BARS = 60, 80, 13
 _LEGEND = (
     "\n*past*: how far it had moved in each of the last periods, ▇ at its threshold or beyond; "
     "*now*: rows per cell against training, ▃ as many, ▁ under half, ▇ over twice"
@@ -43,7 +43,7 @@ def _line(one: ColumnLine) -> str:
     name, moved = (escape_markdown(_cut(text, most)) for text, most in ((one.column, _NAME), (one.moved, _WORDS)))
     numbers = ("" if value is None else f"{value:.3g}" for value in (one.statistic, one.threshold))
     shares = (share(one.missing), share(one.unseen))
-    cells = (name, one.verdict.value, moved, *numbers, *shares, sparkline(one.trend), one.shape)
+    cells = (name, one.verdict.value, moved, *numbers, *shares, sparkline(one.trend, width=_BARS), one.shape)
     return f"| {' | '.join(cells)} |\n"
 
 
