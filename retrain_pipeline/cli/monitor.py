@@ -52,11 +52,16 @@ def _title(console: Console, text: str) -> None:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    """Print a line that people wrote a part of: as text, never as markup, wrapped under its beginning."""
-    console.print(Padding(Text(text, style=style), (0, 0, 0, 2)))
+    """Print a line, wrapped under its beginning."""
+    console.print(Padding(_text(text, style), (0, 0, 0, 2)))
 
 
-def _table(*names: str) -> Table:
+def _text(value: str, style: str = "") -> Text:
+    """Return what people or data wrote as text: never as markup, and without what a terminal would obey."""
+    return Text("".join(one if one.isprintable() else " " for one in value), style=style)
+
+
+def _table(*names: Text) -> Table:
     return Table(*names, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
@@ -158,7 +163,7 @@ def _column_cells(one: ColumnLine, wide: bool) -> list[Text]:
         cells += [number(one.threshold), share(one.missing), share(one.unseen)]
     bars = sparkline(one.trend, width=PERIODS if wide else _NARROW_BARS)
     style = STYLE[one.verdict]
-    return [Text(cell, style=style if at == 1 else "") for at, cell in enumerate([*cells, bars, one.shape])]
+    return [_text(cell, style if at == 1 else "") for at, cell in enumerate([*cells, bars, one.shape])]
 
 
 def _operation(console: Console, page: Page) -> None:
@@ -175,9 +180,9 @@ def _signals(console: Console, page: Page) -> None:
         return
     _title(console, "Signals")
     names = [name for name in page.signals[0] if any(_told(row, name) for row in page.signals)][:_MAX_SIGNAL_COLUMNS]
-    table = _table(*(escape(name) for name in names))
+    table = _table(*(_text(name) for name in names))
     for row in page.signals[:_MAX_ROWS]:
-        table.add_row(*(Text(_told(row, name)) for name in names))
+        table.add_row(*(_text(_told(row, name)) for name in names))
     console.print(Padding(table, (0, 0, 0, 2)))
     if len(page.signals) > _MAX_ROWS:
         _line(console, f"and {len(page.signals) - _MAX_ROWS} more")

@@ -96,9 +96,10 @@ def quality_report(
     if earlier is not None and task == "multiclass" and _classes(now) != _classes(earlier):
         earlier = None  # Evidently looks for every class on both sides
     scored = task == "binary" and all(one is None or one["score"].notna().all() for one in (now, earlier))
-    sides = [one if one is None or scored else one.drop(columns="score") for one in (earlier, now)]
+    unused = [] if scored else ["score"]
+    earlier = None if earlier is None else earlier.drop(columns=unused)
     try:
-        page = _page(preset, _quality_definition(task, scored), sides[0], sides[1], title)
+        page = _page(preset, _quality_definition(task, scored), earlier, now.drop(columns=unused), title)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Evidently 0.7.23 stumbles over labels that never vary, for one. Its page decides nothing, and the monitoring
         # of the period must not end with it.
