@@ -61,8 +61,8 @@ def _text(value: str, style: str = "") -> Text:
     return Text("".join(one if one.isprintable() else " " for one in value), style=style)
 
 
-def _table(*names: Text) -> Table:
-    return Table(*names, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
 
 
 def _header(console: Console, page: Page) -> None:
@@ -180,7 +180,9 @@ def _signals(console: Console, page: Page) -> None:
         return
     _title(console, "Signals")
     names = [name for name in page.signals[0] if any(_told(row, name) for row in page.signals)][:_MAX_SIGNAL_COLUMNS]
-    table = _table(*(_text(name) for name in names))
+    table = _table()
+    for name in names:
+        table.add_column(_text(name))
     for row in page.signals[:_MAX_ROWS]:
         table.add_row(*(_text(_told(row, name)) for name in names))
     console.print(Padding(table, (0, 0, 0, 2)))
