@@ -17,7 +17,7 @@ _HEAD = (
 )
 _NAME, _WORDS, _BARS = 60, 80, 13
 _LEGEND = (
-    "\n*past*: how far it had moved in each of the last periods, ▇ at its threshold or beyond; "
+    "\n*past*: how far it had moved in the last 26 periods, ▇ at its threshold or beyond; "
     "*now*: rows per cell against training, ▃ as many, ▁ under half, ▇ over twice"
 )
 

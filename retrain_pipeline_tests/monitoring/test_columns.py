@@ -95,5 +95,5 @@ def test_the_table_stays_small_however_many_columns_and_however_long_their_names
         table = columns_table(lines)
         told = table.count("| FAIL |") + table.count("| PASS |")
         assert len(json.dumps(table)) <= MAX_BYTES < 6 * 1024
-        assert 3 <= told <= MAX_LINES
+        assert told == MAX_LINES if len(names[0]) < 60 else 3 <= told < MAX_LINES
         assert f"and {500 - told} more: {30 - told} FAIL, 470 PASS" in table
