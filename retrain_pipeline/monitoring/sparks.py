@@ -27,7 +27,7 @@ def sparkline(values: Sequence[float | None], full: float = 1.0, width: int | No
     >>> sparkline([0.0, 0.9, 0.1, 0.2, 0.1], width=3)
     '▅▁▁'
     """
-    step = math.ceil(len(values) / width) if width else 1
+    step = max(math.ceil(len(values) / width), 1) if width else 1
     parts = [values[start : start + step] for start in range(0, len(values), step)]
     return "".join(_bar([one for one in part if one is not None and math.isfinite(one)], full) for part in parts)
 

@@ -34,7 +34,7 @@ def test_the_worst_come_first_and_one_that_is_gone_before_all():
 def test_bars_say_how_near_the_threshold_a_column_came():
     assert sparkline([0.0, 0.24, 0.26, 0.99, 1.0, 1e9]) == "▁▁▂▅▇▇"
     assert sparkline([None, float("nan"), 0.0]) == f"{GAP}{GAP}▁"
-    assert sparkline([]) == ""
+    assert sparkline([]) == sparkline([], width=13) == ""
     assert sparkline([0.0] * 25 + [1.0], width=13) == "▁" * 12 + "▇"
     assert sparkline([1.0], full=0.0) == "▁"
 
