@@ -93,7 +93,8 @@ def _period_loss(lake: Lake, spec: ModelSpec, period: str) -> tuple[float | None
     frame = lake.read(spec.name, "feedback", periods=[period], columns=["loss", "_event_time"])
     times = frame["_event_time"].dt.tz_localize(None).to_numpy()
     found = estimate(frame["loss"].to_numpy(), times, spec.gates.block_hours)
-    half = float(t.isf(0.025, found.dof)) * found.se
+    # the standard error allows for dependence already; to cut the degrees of freedom too widens some weeks fivefold
+    half = float(t.isf(0.025, max(found.blocks - 1, 1))) * found.se
     return found.mean, half if math.isfinite(half) else None, found.n
 
 

@@ -82,9 +82,8 @@ def test_labels_that_are_known_get_a_page_of_their_own_for_every_task(artifacts,
     assert b"<b>" not in page
     assert quality_report(artifacts, task, told, told.head(3), max_rows=100, seed=1, title="t") is not None
     assert quality_report(artifacts, task, told.head(49), told, max_rows=100, seed=1, title="t") is None
-    one_class = told.assign(label=told["label"].iloc[0])
-    alone = quality_report(artifacts, task, one_class, told, max_rows=100, seed=1, title="t")
-    assert alone is None, "labels that never vary are told of by nobody, and monitoring goes on"
+    never = told.assign(label=0, prediction=0)
+    assert quality_report(artifacts, task, never, told, max_rows=100, seed=1, title="t") is None
     if task == "multiclass":  # two classes of many are what Evidently 0.7.23 stumbles over
         two = told[told["label"].ne("c") & told["prediction"].ne("c")]
         assert quality_report(artifacts, task, pd.concat([two] * 3), told, max_rows=200, seed=1, title="t") is None
