@@ -83,6 +83,20 @@ def report_card(model: Model, home: Home = None) -> None:
 
 
 @app.command()
+def monitor(
+    model: Model,
+    period: Annotated[str | None, typer.Option(help="The period. Default: the newest that was monitored.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print canonical JSON.")] = False,
+    home: Home = None,
+) -> None:
+    """Show what monitoring found of a period: verdict, reasons, loss, columns, and what the trigger says now."""
+    from retrain_pipeline.cli.monitor import show_monitor
+
+    with refusals_told():
+        show_monitor(console, open_state(home), declaration_named(model).spec, period, as_json)
+
+
+@app.command()
 def rollback(
     model: Model,
     because: Annotated[str, typer.Option(help="The reason, for the record.")],

@@ -1,6 +1,7 @@
 """Where the command line finds models, state and the shipped files."""
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,5 +91,6 @@ def declaration_named(model: str) -> Declaration:
     for refusal in refused:
         if refusal.file.parent.name == model:
             raise refusal
-    known = ", ".join(sorted(d.spec.name for d in accepted)) or "none"
-    raise NotFound(f"no model named {model!r} under {DEFS}; there are: {known}")
+    known = sorted(d.spec.name for d in accepted)
+    near = "".join(f"; did you mean {one!r}?" for one in get_close_matches(model, known, n=1))
+    raise NotFound(f"no model named {model!r} under {DEFS}; there are: {', '.join(known) or 'none'}{near}")

@@ -1,11 +1,12 @@
 """Twins: models made alike on the rows of two moments, so that only the age of what they know differs.
 
 A twin has the champion's estimator and parameters and no search. It learns what a retrain of its moment would have
-learned: the newest `training.window_periods` periods whose labels had their declared delay, without the newest
+learned: the champion's window of periods whose labels had their declared delay, without the newest
 `training.evaluation_periods`, which a retrain keeps for judging.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +24,28 @@ MAX_ROWS = 20_000
 """A twin learns from so many rows at most, evenly drawn; both of a pair from as many, so that they stay comparable."""
 
 
-def champion_recipe(stores: Stores, spec: ModelSpec, version: str | None) -> Candidate:
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made: without a search, on the newest so many periods, those that judge it counted in."""
+
+    candidate: Candidate
+    periods: int
+
+
+def champion_recipe(stores: Stores, spec: ModelSpec, version: str | None) -> Recipe:
     """Return how a version was made, without the search; the first declared candidate where there is no version."""
     candidate = next(iter(spec.training.candidates.values()))
     if version is None:
-        return candidate
+        return Recipe(candidate, spec.training.window_periods)
     from retrain_pipeline.learning.versions import read_manifest
 
     made = read_manifest(stores, spec.name, version)
-    return candidate.model_copy(update={"estimator": made.estimator, "params": made.params, "search": {}})
+    candidate = candidate.model_copy(update={"estimator": made.estimator, "params": made.params, "search": {}})
+    return Recipe(candidate, made.window.periods if made.window else spec.training.window_periods)
 
 
-def fit_twin(recipe: Candidate, features: "pd.DataFrame", y: "np.ndarray[Any, Any]", task: Task, seed: int) -> Any:
-    """Return a pipeline of the recipe, fitted on one thread.
+def fit_twin(candidate: Candidate, features: "pd.DataFrame", y: "np.ndarray[Any, Any]", task: Task, seed: int) -> Any:
+    """Return a pipeline of a candidate, fitted on one thread.
 
     Raises
     ------
@@ -51,22 +61,22 @@ def fit_twin(recipe: Candidate, features: "pd.DataFrame", y: "np.ndarray[Any, An
 
     plan = plan_columns(features)
     given = aligned(features, list(plan.numeric), list(plan.categorical))
-    pipeline = build_pipeline(recipe, {}, given, task, seed, plan=plan)
+    pipeline = build_pipeline(candidate, {}, given, task, seed, plan=plan)
     try:
         with threadpool_limits(1):
             return pipeline.fit(given, y)
     except Exception as error:  # the boundary to other people's code, which raises what it likes
         told = " ".join(str(error).split())[:300]
-        raise TwinNotMade(f"{recipe.estimator} on {len(y)} rows: {type(error).__name__}: {told}") from error
+        raise TwinNotMade(f"{candidate.estimator} on {len(y)} rows: {type(error).__name__}: {told}") from error
 
 
-def twin_periods(lake: Lake, spec: ModelSpec, until: datetime, as_of: datetime) -> list[str]:
+def twin_periods(lake: Lake, spec: ModelSpec, recipe: Recipe, until: datetime, as_of: datetime) -> list[str]:
     """Return the periods that a twin learns from: ended by `until`, their labels due by `as_of`."""
-    calendar, training = spec.data.time.calendar(), spec.training
+    calendar = spec.data.time.calendar()
     due = min(until, as_of - timedelta(hours=spec.data.label.delay_hours))
     stored = lake.partitions(spec.name, "features")
     ended = [p for p, one in stored.items() if one.rows and calendar.bounds(p)[1] <= due]
-    return ended[-training.window_periods : -training.evaluation_periods]
+    return ended[-recipe.periods : -spec.training.evaluation_periods]
 
 
 def labelled_rows(

@@ -17,3 +17,7 @@ class FeedbackRefused(PermanentError):
 
 class SummaryMissing(PermanentError):
     """A period of which no summary is kept."""
+
+
+class NotMonitored(PermanentError):
+    """A period that was not monitored."""

@@ -1,7 +1,7 @@
 """One look at a period: everything that is measured and judged, before anything is stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
         strange,
         missing(inputs.columns),
         out_of_range(inputs.columns),
-        _evidently(stores, spec, period, reference, inputs),
+        _evidently(stores, spec, period, end, champion, reference, inputs),
         explain(stores, spec, champion, seen, period, end),
         PeriodSummary(
             period,
@@ -128,17 +128,22 @@ def _performance(stores: Stores, spec: ModelSpec, champion: Champion | None, end
 
 
 def _evidently(
-    stores: Stores, spec: ModelSpec, period: str, reference: Reference, inputs: Inputs
+    stores: Stores,
+    spec: ModelSpec,
+    period: str,
+    end: datetime,
+    champion: Champion,
+    reference: Reference,
+    inputs: Inputs,
 ) -> "HtmlReport | None":
     if inputs.sample is None or inputs.sample.empty:
         return None
-    from retrain_pipeline.monitoring.report import html_report
+    from retrain_pipeline.monitoring.report import html_report, labelled_rows, quality_report
 
-    return html_report(
-        stores.artifacts,
-        read_sample(stores, reference),
-        inputs.sample,
-        max_rows=spec.report.max_rows,
-        seed=spec.training.seed,
-        title=f"{spec.name} {period}",
-    )
+    rows, seed, title = spec.report.max_rows, spec.training.seed, f"{spec.name} {period}"
+    before = read_sample(stores, reference)
+    made = html_report(stores.artifacts, before, inputs.sample, max_rows=rows, seed=seed, title=title)
+    now, earlier = labelled_rows(stores.lake, spec, champion.version, champion.as_of, end)
+    task = spec.data.label.task
+    quality = quality_report(stores.artifacts, task, now, earlier, max_rows=rows, seed=seed, title=title)
+    return made and replace(made, quality=quality)

@@ -25,7 +25,7 @@ DATA_DOUBTED = "data_doubted"
 
 @dataclass(frozen=True, kw_only=True)
 class MonitoringReport:
-    """What monitoring found in a period. `report`, `evidently` and `plot` are digests of artifacts."""
+    """What monitoring found in a period. `report`, `evidently`, `quality` and `plot` are digests of artifacts."""
 
     model: str
     period: str
@@ -49,6 +49,8 @@ class MonitoringReport:
     """None until a period of the champion has its labels."""
     report: str
     evidently: str | None
+    quality: str | None
+    """Evidently's page on labels and answers."""
     plot: str | None
     seq: int
     """The ledger entry."""
@@ -98,7 +100,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
     verdict, words = overall(found.performance, found.drift)
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)
-    plot = stored_loss_plot(stores, spec, end) if due else None
+    plot = stored_loss_plot(stores, spec, end, found.summary.joint if found.summary else None) if due else None
     summary = stores.artifacts.put_json(found.summary.to_json()) if found.summary else None
     facts = {**_facts(period, end, found, verdict), "summary": summary}
     report = stores.artifacts.put_json(
@@ -107,7 +109,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
     # Evidently's HTML has other ids at every run: what was found is the same.
     key = f"{MONITORED}:{spec.name}:{period}:{digest_of(facts)[:32]}"
     evidently = found.evidently.digest if found.evidently else None
-    payload = {**facts, "report": report, "evidently": evidently, "plot": plot}
+    quality = found.evidently.quality if found.evidently else None
+    payload = {**facts, "report": report, "evidently": evidently, "quality": quality, "plot": plot}
     entry = stores.ledger.append(NewEntry("monitoring", MONITORED, spec.name, period, payload, run_id=run_id, key=key))
     if found.explained.diagnosis.cause in FAULTS:
         _doubt(stores, spec, period, found.explained.diagnosis)
@@ -132,6 +135,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
         staleness=found.staleness,
         report=report,
         evidently=evidently,
+        quality=quality,
         plot=plot,
         seq=entry.seq,
     )

@@ -1,10 +1,15 @@
 """The rows of the monitoring table, and what is drawn from them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.lake.tables import Lake
-from retrain_pipeline.monitoring.plots import loss_plot
+from retrain_pipeline.monitoring.errors import SummaryMissing
+from retrain_pipeline.monitoring.joint import CalibrationBin, JointTable, calibration
+from retrain_pipeline.monitoring.kept import read_summary
+from retrain_pipeline.monitoring.performance import LONG_PERIODS, estimate
+from retrain_pipeline.monitoring.plots import GuessPoint, LossPoint, loss_plot
 from retrain_pipeline.periods import as_utc
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
@@ -21,7 +26,8 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
     """Return one row per check and column: part, column, statistic, threshold, n, effect, verdict, words, times.
 
     Parts: `drift`, `prediction_drift`, `performance`, `loss` (mean loss of the labels that became known in the period;
-    threshold: the champion's validated loss), `latency_ms_mean`, `latency_ms_p95`, `unseen`, `missing`, `out_of_range`.
+    threshold: the champion's validated loss; effect: half the 95 % interval), `latency_ms_mean`, `latency_ms_p95`,
+    `unseen`, `missing`, `out_of_range`.
     Of late labels: `labels_known` (share known by an age in periods, the column), `maturing` (estimated loss of an
     earlier period whose labels still come; effect: from there to its upper bound), `estimated_loss` (of this period,
     without labels; column: the version; effect: half the interval), `reconciled` (loss of an earlier period; threshold:
@@ -41,8 +47,8 @@ def monitoring_rows(lake: Lake, spec: ModelSpec, period: str, found: "Found") ->
             records.append((part, None, None, None, 0, None, one.verdict.value, one.words))
     p = found.performance
     records.append(("performance", None, p.statistic, p.threshold, p.n, p.relative_rise, p.verdict.value, p.words))
-    loss, n = _period_loss(lake, spec, period)
-    records.append(("loss", None, loss, p.validated, n, None, None, "mean loss of the labels that became known"))
+    loss, half, n = _period_loss(lake, spec, period)
+    records.append(("loss", None, loss, p.validated, n, half, None, "mean loss of the labels that became known"))
     for part in ("latency_ms_mean", "latency_ms_p95"):
         records.append((part, None, getattr(found.answers, part), None, found.answers.rows, None, None, ""))
     counted = (("unseen", found.unseen), ("missing", found.missing), ("out_of_range", found.out_of_range))
@@ -87,38 +93,91 @@ def _staleness_rows(found: "Found") -> list[tuple[Any, ...]]:
     ]
 
 
-def _period_loss(lake: Lake, spec: ModelSpec, period: str) -> tuple[float | None, int]:
+def _period_loss(lake: Lake, spec: ModelSpec, period: str) -> tuple[float | None, float | None, int]:
+    """Return mean loss, half its 95 % interval (None: too few blocks to tell) and number of the labels of a period."""
+    import math
+
+    from scipy.stats import t
+
     stored = lake.partitions(spec.name, "feedback").get(period)
     if stored is None or not stored.rows:
-        return None, 0
-    losses = lake.read(spec.name, "feedback", periods=[period], columns=["loss"])["loss"]
-    return float(losses.mean()), len(losses)
+        return None, None, 0
+    frame = lake.read(spec.name, "feedback", periods=[period], columns=["loss", "_event_time"])
+    times = frame["_event_time"].dt.tz_localize(None).to_numpy()
+    found = estimate(frame["loss"].to_numpy(), times, spec.gates.block_hours)
+    # the standard error allows for dependence already; to cut the degrees of freedom too widens some weeks fivefold
+    half = float(t.isf(0.025, max(found.blocks - 1, 1))) * found.se
+    return found.mean, half if math.isfinite(half) else None, found.n
 
 
-def stored_loss_plot(stores: Stores, spec: ModelSpec, end: datetime) -> str | None:
-    """Store the picture of losses up to a moment and return its digest; None while no loss is known."""
+def stored_loss_plot(stores: Stores, spec: ModelSpec, end: datetime, joint: JointTable | None) -> str | None:
+    """Store the picture of losses up to a moment and return its digest; None while no loss is known.
+
+    Parameters
+    ----------
+    joint
+        Labels and answers of the period that ends then, for the calibration of a binary model.
+    """
     calendar = spec.data.time.calendar()
     periods = [p for p in stores.lake.periods(spec.name, "monitoring") if calendar.bounds(p)[1] <= end]
-    rows = stores.lake.read(
-        spec.name,
-        "monitoring",
-        periods=periods[-PLOTTED_PERIODS:],
-        columns=["part", "statistic", "threshold", "_event_time"],
-    )
-    rows = rows[(rows["part"] == "loss") & rows["statistic"].notna()]
-    if rows.empty:
+    periods = periods[-PLOTTED_PERIODS:]
+    columns = ["part", "column", "statistic", "threshold", "effect", "_period", "_event_time"]
+    rows = stores.lake.read(spec.name, "monitoring", periods=periods, columns=columns)
+    rows = rows[rows["statistic"].notna()]
+    losses = [
+        LossPoint(start.to_pydatetime(), loss, _or_none(half), _or_none(promised))
+        for start, loss, half, promised in rows.loc[
+            rows["part"] == "loss", ["_event_time", "statistic", "effect", "threshold"]
+        ].itertuples(index=False, name=None)
+    ]
+    if not losses:
         return None
-    first = rows["_event_time"].iloc[0]
+    guesses = _guesses(rows)
+    first = min(losses[0].start, *(one.start for one in guesses[:1]))
     released = [as_utc(datetime.fromisoformat(e.payload["as_of"])) for e in _releases(stores, spec)]
-    promised = [None if value != value else float(value) for value in rows["threshold"]]
     picture = loss_plot(
-        [moment.to_pydatetime() for moment in rows["_event_time"]],
-        rows["statistic"].tolist(),
-        promised,
+        losses,
         [moment for moment in released if first <= moment <= end],
         f"{spec.name}: loss ({spec.problem.success.metric}, a row's) until {end:%Y-%m-%d}",
+        guesses=guesses,
+        bins=_calibration(stores, spec, periods, joint),
     )
     return stores.artifacts.put(picture)
+
+
+def _guesses(rows: "pd.DataFrame") -> list[GuessPoint]:
+    """Return each estimate without labels beside what came true of its period, as it was known last."""
+    came = rows[rows["part"] == "reconciled"].drop_duplicates("column", keep="last")
+    realized = {str(period): float(loss) for period, loss in zip(came["column"], came["statistic"], strict=True)}
+    told = rows[(rows["part"] == "estimated_loss") & rows["effect"].notna()]
+    columns = ["_event_time", "statistic", "effect", "_period"]
+    return [
+        GuessPoint(start.to_pydatetime(), guess, half, realized.get(period))
+        for start, guess, half, period in told[columns].itertuples(index=False, name=None)
+    ]
+
+
+def _calibration(
+    stores: Stores, spec: ModelSpec, periods: Sequence[str], joint: JointTable | None
+) -> list[CalibrationBin]:
+    """Return the bins of a binary champion's newest four periods with labels; none where labels are no 0 and 1."""
+    if spec.data.label.task != "binary" or joint is None:
+        return []
+    for period in reversed(periods[-LONG_PERIODS:-1]):
+        try:
+            earlier = read_summary(stores, spec.name, period).joint
+        except SummaryMissing:
+            break
+        if earlier is None or earlier.cuts != joint.cuts:  # another champion's
+            break
+        joint = joint.merge(earlier)
+    if {label for _, _, label in joint.cells} - {"0", "1"}:
+        return []
+    return list(calibration(joint, "1").values())
+
+
+def _or_none(value: float) -> float | None:
+    return None if value != value else float(value)
 
 
 def _releases(stores: Stores, spec: ModelSpec) -> list[Any]:

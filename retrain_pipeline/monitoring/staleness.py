@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.learning.errors import TwinNotMade
 from retrain_pipeline.learning.losses import row_losses, scale_of
 from retrain_pipeline.learning.prediction import predict
-from retrain_pipeline.learning.twins import MAX_ROWS, champion_recipe, fit_twin, labelled_rows, twin_periods
+from retrain_pipeline.learning.twins import MAX_ROWS, Recipe, champion_recipe, fit_twin, labelled_rows, twin_periods
 from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.monitoring.champion import Champion
 from retrain_pipeline.periods import as_utc
-from retrain_pipeline.spec.model import Candidate, ModelSpec
+from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 
 if TYPE_CHECKING:
@@ -113,11 +113,11 @@ def _judged(
         yield scale, Judged(period, *losses)
 
 
-def _stand_in(stores: Stores, spec: ModelSpec, champion: Champion, recipe: Candidate) -> Any:
+def _stand_in(stores: Stores, spec: ModelSpec, champion: Champion, recipe: Recipe) -> Any:
     """Return the champion; its twin where it learned from more rows than a twin does."""
     from retrain_pipeline.learning.versions import load_version
 
-    periods = twin_periods(stores.lake, spec, champion.as_of, champion.as_of)
+    periods = twin_periods(stores.lake, spec, recipe, champion.as_of, champion.as_of)
     stored = stores.lake.partitions(spec.name, "features")
     if sum(stored[period].rows for period in periods) <= MAX_ROWS:
         return load_version(stores, spec.name, champion.version).pipeline
@@ -146,17 +146,17 @@ def _due(stores: Stores, spec: ModelSpec, champion: Champion, end: datetime, jud
 
 
 def _twin(
-    stores: Stores, spec: ModelSpec, recipe: Candidate, until: datetime, as_of: datetime
+    stores: Stores, spec: ModelSpec, recipe: Recipe, until: datetime, as_of: datetime
 ) -> tuple[Any, float] | None:
     """Return a twin and the size of the labels it learned; None where there is too little to learn from."""
     import numpy as np
 
     from retrain_pipeline.learning.training_set import MIN_TRAINING_ROWS
 
-    rows = labelled_rows(stores.lake, spec, twin_periods(stores.lake, spec, until, as_of), as_of)
+    rows = labelled_rows(stores.lake, spec, twin_periods(stores.lake, spec, recipe, until, as_of), as_of)
     if rows is None or len(rows[1]) < MIN_TRAINING_ROWS or len(np.unique(rows[1])) < 2:
         return None
-    fitted = fit_twin(recipe, *rows, spec.data.label.task, spec.training.seed)
+    fitted = fit_twin(recipe.candidate, *rows, spec.data.label.task, spec.training.seed)
     return fitted, scale_of(spec.problem.success.metric, rows[1])
 
 

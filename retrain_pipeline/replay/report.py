@@ -88,8 +88,8 @@ def model_recipe(stores: Stores, spec: ModelSpec) -> Recipe:
     The champion's parameters are those of today, so early models of a replay are a little better than they were.
     """
     row = stores.ledger.deployment(spec.name)
-    candidate = champion_recipe(stores, spec, None if row is None else str(row.state["champion"]))
-    return Recipe(candidate, spec.training.window_periods, spec.training.seed)
+    made = champion_recipe(stores, spec, None if row is None else str(row.state["champion"]))
+    return Recipe(made.candidate, made.periods, spec.training.seed)
 
 
 def replay_model(

@@ -91,6 +91,7 @@ def retrain_requested(
             as_of=moment,
             mode=_mode(mode),
             reasons=tuple(reason[:1000] for reason in reasons[:10]),
+            policy="manual" if kind == "manual" else spec.trigger.policy,
         ),
         actor,
     )

@@ -48,10 +48,11 @@ def test_the_fresh_twin_learns_what_a_retrain_right_before_could(make_world):
     for week in range(9):
         world.pass_week(week)
     spec, lake = world.spec, world.stores.lake
-    periods = twin_periods(lake, spec, world.end(6), world.end(8))
+    recipe = champion_recipe(world.stores, spec, None)
+    periods = twin_periods(lake, spec, recipe, world.end(6), world.end(8))
     kept = spec.training.evaluation_periods
     assert periods == [world.period(week) for week in range(7 - kept)]
-    early = twin_periods(lake, spec, world.end(6), world.end(6))  # as of then the labels of week 6 were not due
+    early = twin_periods(lake, spec, recipe, world.end(6), world.end(6))  # as of then the labels of week 6 were not due
     assert early == [world.period(week) for week in range(6 - kept)]
     features, y = labelled_rows(lake, spec, periods, world.end(8))
     assert len(features) == len(y) == 168 * len(periods)
@@ -136,8 +137,8 @@ def test_a_course_survives_the_ledger_and_is_finite_json():
 
 def test_a_twin_is_made_as_the_champion_was(six_weeks):
     recipe = champion_recipe(six_weeks.stores, six_weeks.spec, six_weeks.champion.manifest.version)
-    assert recipe.search == {}
-    assert recipe.estimator == six_weeks.champion.manifest.estimator
+    assert recipe.candidate.search == {}
+    assert recipe.candidate.estimator == six_weeks.champion.manifest.estimator
     rows = labelled_rows(six_weeks.stores.lake, six_weeks.spec, [six_weeks.period(0)], six_weeks.end(5))
-    first, again = (fit_twin(recipe, *rows, "regression", 0) for _ in range(2))
+    first, again = (fit_twin(recipe.candidate, *rows, "regression", 0) for _ in range(2))
     assert np.array_equal(first.predict(rows[0]), again.predict(rows[0]))
