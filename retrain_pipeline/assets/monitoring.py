@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_result, check_specs, data_asset, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.spec.declaration import Declaration
@@ -33,7 +33,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.monitoring.monitor import monitor_period
 
         opened = stores.open()
-        last = [monitor_period(opened, spec, period) for period in context.partition_keys][-1]
+        last = [monitor_period(opened, spec, period, root=data_root()) for period in context.partition_keys][-1]
         performance, drift = last.performance, last.drift
         parts = {
             "performance": Check("performance", performance.verdict, performance.words, {}),
@@ -63,6 +63,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
                 }
             )
             | links
+            | {"signals": dg.MetadataValue.md(last.signals.markdown())}
         )
 
     return monitoring

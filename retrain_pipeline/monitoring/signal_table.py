@@ -1,0 +1,207 @@
+"""The signals of a period, and the joined table `signals`: one row a signal and period.
+
+Columns: `signal`, `value`, `low`, `high`, `se`, `n`, `unit`, `imputed`, `how`, `age_periods`, `_event_time` (start of
+the period), `_known_time` (an observed value: when it was known; else: the moment as of which nothing better was).
+
+Monitoring a period writes its partition, and those of earlier periods of the newest 26 whose values have come since:
+the table holds what is known as of the newest monitored period, while a report and its ledger entry hold what was known
+at the end of theirs. A row that was missing when it was due testifies that the value came later, whatever the source
+says of it; so monitoring an old period again finds what it found.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.lake.tables import Lake
+from retrain_pipeline.monitoring.champion import Champion
+from retrain_pipeline.monitoring.signal_sources import Feed, built_in, read_feed
+from retrain_pipeline.monitoring.signal_value import release_values
+from retrain_pipeline.monitoring.signals import (
+    LEARNED_FROM,
+    LOOKBACK,
+    Course,
+    Measured,
+    Reading,
+    SignalsReport,
+    read_at,
+)
+from retrain_pipeline.periods import Calendar
+from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.spec.signals import BUILT_IN, Signal
+from retrain_pipeline.stores import Stores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE = "signals"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    reading: Reading
+    known: datetime
+
+
+_Table = dict[int, dict[str, _Stored]]
+
+
+def monitor_signals(
+    stores: Stores, spec: ModelSpec, period: str, champion: Champion | None, root: Path
+) -> SignalsReport:
+    """Return the signals of a period as of its end, and bring the table up to what is known now.
+
+    Parameters
+    ----------
+    root
+        The folder that declared paths are relative to.
+    """
+    calendar = spec.data.time.calendar()
+    end = calendar.bounds(period)[1]
+    stored = _stored(stores.lake, spec, period)
+    at = _place(calendar, period)
+    newest = max([at, *stored])
+    now = calendar.shift(calendar.origin, newest + 1)
+    open_places = sorted({at} | {place for place in stored if place > newest - LEARNED_FROM})
+    courses, table = {}, {}
+    feeds = _feeds(stores.lake, spec, period, max(open_places[0] - LOOKBACK, 0), now, root)
+    measured = {place: built_in(stores.lake, spec, calendar.key(calendar.shift(calendar.origin, place)), now)
+                for place in open_places if place == at or _has_gaps(stored.get(place, {}))}  # fmt: skip
+    for name in signal_names(spec):
+        feed = feeds.get(name)
+        own = {place: values[name] for place, values in measured.items() if name in values}
+        table[name] = _course(spec, name, _observed(name, feed, own, stored, now), now, feed)
+        courses[name] = _course(spec, name, _observed(name, feed, own, stored, now, end), end, feed)
+    filled = _write(stores.lake, spec, table, stored, open_places, at, now)
+    return SignalsReport(
+        readings=tuple(read_at(course, at) for course in courses.values()),
+        verdicts={name: course.verdict for name, course in courses.items()},
+        halts=tuple(course.halt for course in courses.values() if course.halt is not None),
+        trouble={name: course.trouble for name, course in courses.items() if course.trouble},
+        values=release_values(stores, spec, champion, courses, at) if champion else (),
+        filled=filled,
+    )
+
+
+def signal_names(spec: ModelSpec) -> list[str]:
+    """Return the signals of a model: those built in that its task has, then those declared."""
+    own = [name for name in BUILT_IN if name != "positive_share" or spec.data.label.task == "binary"]
+    return [*own, *(name for name in spec.signals if name not in BUILT_IN)]
+
+
+def _place(calendar: Calendar, period: str) -> int:
+    return calendar.periods_since(calendar.origin, calendar.bounds(period)[0])
+
+
+def _course(spec: ModelSpec, name: str, observed: Mapping[int, Measured], as_of: datetime, feed: Feed | None) -> Course:
+    signal, calendar = spec.signals.get(name, Signal()), spec.data.time.calendar()
+    hours = spec.data.label.delay_hours if name == "label_arrival_share" else signal.delay_hours
+    # a period is due when its end lies `hours` back: the newest such one ends in or before the period of that moment
+    due = calendar.periods_since(calendar.origin, as_of - timedelta(hours=hours)) - 1
+    unit = BUILT_IN.get(name) or signal.unit or ""
+    return Course(name, unit, signal.missing, calendar, observed, due, feed.trouble if feed else "")
+
+
+def _feeds(lake: Lake, spec: ModelSpec, period: str, first: int, now: datetime, root: Path) -> dict[str, Feed]:
+    calendar = spec.data.time.calendar()
+    start = calendar.shift(calendar.origin, first)
+    declared = [name for name, signal in spec.signals.items() if signal.source is not None]
+    return {name: read_feed(lake, spec, name, period, start, now, root) for name in declared}
+
+
+def _observed(
+    name: str,
+    feed: Feed | None,
+    own: Mapping[int, Measured],
+    stored: _Table,
+    now: datetime,
+    as_of: datetime | None = None,
+) -> dict[int, Measured]:
+    """Return the values observed by a moment (default: now), the stored ones where the source has them no more."""
+    by = as_of or now
+    fresh = feed.measured(by) if feed is not None else own
+    found = {}
+    for place in {*fresh, *stored}:
+        before = stored.get(place, {}).get(name)
+        one = fresh.get(place)
+        if before is not None and before.reading.how == "observed" and before.reading.value is not None:
+            kept = before.reading
+            new = one or Measured(kept.value or 0.0, kept.se or 0.0, kept.n, before.known)
+            one = Measured(new.value, new.se, new.n, before.known)
+        elif one is not None and before is not None and before.known >= one.known:
+            one = Measured(one.value, one.se, one.n, now)
+        if one is not None and one.known <= by:
+            found[place] = one
+    return found
+
+
+def _has_gaps(row: Mapping[str, _Stored]) -> bool:
+    return any(name not in row or row[name].reading.how != "observed" for name in BUILT_IN if name != "positive_share")
+
+
+def _stored(lake: Lake, spec: ModelSpec, period: str) -> _Table:
+    """Return the rows of the table from which answers about the newest periods and this one are made."""
+    calendar = spec.data.time.calendar()
+    present = lake.periods(spec.name, TABLE)
+    if not present:
+        return {}
+    oldest = min(_place(calendar, present[-1]) - LEARNED_FROM, _place(calendar, period)) - LOOKBACK
+    wanted = [key for key in present if _place(calendar, key) >= oldest]
+    found: _Table = {}
+    frame = lake.read(spec.name, TABLE, periods=wanted)
+    frame = frame.astype(object).where(frame.notna(), None)
+    for row in frame.to_dict("records"):
+        numbers = {name: row[name] for name in ("value", "low", "high", "se")}
+        age = None if row["age_periods"] is None else int(row["age_periods"])
+        reading = Reading(row["signal"], row["unit"], row["how"], n=int(row["n"]), age=age, **numbers)
+        place = _place(calendar, row["_period"])
+        found.setdefault(place, {})[reading.signal] = _Stored(reading, row["_known_time"].to_pydatetime())
+    return found
+
+
+def _write(
+    lake: Lake,
+    spec: ModelSpec,
+    courses: Mapping[str, Course],
+    stored: _Table,
+    places: list[int],
+    at: int,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Write the partitions whose rows are not what they were; return the earlier periods among them."""
+    calendar, changed = spec.data.time.calendar(), []
+    for place in places:
+        before = stored.get(place, {})
+        rows = {} if place == at else dict(before)  # of this period, signals that are declared no more are gone
+        for name, course in courses.items():
+            reading, old = read_at(course, place), before.get(name)
+            same = old is not None and old.reading == reading
+            known = course.observed[place].known if reading.how == "observed" else now
+            rows[name] = old if same and old is not None else _Stored(reading, known)
+        if rows != before:
+            key = calendar.key(calendar.shift(calendar.origin, place))
+            lake.replace_partition(spec.name, TABLE, key, _frame(rows, calendar.bounds(key)[0]))
+            changed += [key] if place != at else []
+    return tuple(changed)
+
+
+def _frame(rows: Mapping[str, _Stored], start: datetime) -> "pd.DataFrame":
+    import pandas as pd
+
+    told = [one.reading for one in rows.values()]
+    frame = pd.DataFrame(
+        {
+            "signal": [one.signal for one in told],
+            **{name: [getattr(one, name) for one in told] for name in ("value", "low", "high", "se")},
+            "n": [one.n for one in told],
+            "unit": [one.unit for one in told],
+            "imputed": [one.imputed for one in told],
+            "how": [one.how for one in told],
+            "age_periods": pd.array([one.age for one in told], dtype="Int64"),
+            "_event_time": pd.Series([start] * len(told), dtype="datetime64[us, UTC]"),
+            "_known_time": pd.Series([one.known for one in rows.values()], dtype="datetime64[us, UTC]"),
+        }
+    )
+    return frame.astype(dict.fromkeys(("value", "low", "high", "se"), "float64"))
