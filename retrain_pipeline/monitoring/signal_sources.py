@@ -4,7 +4,7 @@ A source that is gone, unreadable or malformed is told in words and is no value:
 policy answers for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ from retrain_pipeline.lake.files import ROW
 from retrain_pipeline.lake.frames import EVENT_TIME, KNOWN_TIME
 from retrain_pipeline.lake.quarantine import Quarantine
 from retrain_pipeline.lake.sources import Part, Window, read_source
-from retrain_pipeline.lake.tables import Lake
+from retrain_pipeline.lake.tables import Lake, Partition
 from retrain_pipeline.lake.times import TimeReader
 from retrain_pipeline.monitoring.signals import Measured
 from retrain_pipeline.periods import Calendar
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 VALUE = "value"
+_TABLES = ("raw", "quarantine", "features", "predictions", "labels")
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,14 @@ class Feed:
     max_rejected_share: float = 0.0
     trouble: str = ""
 
-    def measured(self, as_of: datetime) -> dict[int, Measured]:
-        """Return the values of the periods that are due by a moment, by place, of the rows known by then."""
+    def measured(self, as_of: datetime, but: Collection[int] = ()) -> dict[int, Measured]:
+        """Return the values of the periods that are due by a moment, by place, of the rows known by then.
+
+        Parameters
+        ----------
+        but
+            Places that are left out.
+        """
         if self.rows is None or self.rows.empty:
             return {}
         found: dict[int, Measured] = {}
@@ -51,12 +58,13 @@ class Feed:
         for period, part in rows.groupby("period", sort=True):
             start, end = self.calendar.bounds(str(period))
             due = end + timedelta(hours=self.signal.delay_hours)
+            place = self.calendar.periods_since(self.calendar.origin, start)
             refused = self.refused.get(str(period), 0)
-            if due > as_of or refused > self.max_rejected_share * (refused + len(part)):
+            if due > as_of or place in but or refused > self.max_rejected_share * (refused + len(part)):
                 continue
             value, se = aggregated(part[VALUE].to_numpy(), self.signal.aggregate, (end - start).total_seconds() / 3600)
             known = max(due, part[KNOWN_TIME].max().to_pydatetime())
-            found[self.calendar.periods_since(self.calendar.origin, start)] = Measured(value, se, len(part), known)
+            found[place] = Measured(value, se, len(part), known)
         return found
 
 
@@ -208,14 +216,17 @@ class _Reader:
             one.write(lake, self.model, key)
 
 
-def built_in(lake: Lake, spec: ModelSpec, period: str, as_of: datetime) -> dict[str, Measured]:
-    """Return the built-in signals of a period that its tables tell, of those that are due by a moment."""
-    return dict(_built_in(lake, spec, period, as_of))
+def built_in(lake: Lake, spec: ModelSpec, periods: Iterable[str], as_of: datetime) -> dict[str, dict[str, Measured]]:
+    """Return, by period, the built-in signals that its tables tell, of those that are due by a moment."""
+    tables = {table: lake.partitions(spec.name, table) for table in _TABLES}
+    return {period: dict(_built_in(lake, spec, period, as_of, tables)) for period in periods}
 
 
-def _built_in(lake: Lake, spec: ModelSpec, period: str, as_of: datetime) -> Iterator[tuple[str, Measured]]:
+def _built_in(
+    lake: Lake, spec: ModelSpec, period: str, as_of: datetime, tables: Mapping[str, Mapping[str, Partition]]
+) -> Iterator[tuple[str, Measured]]:
     start, end = spec.data.time.calendar().bounds(period)
-    rows = {table: _rows(lake, spec, table, period) for table in ("raw", "features", "predictions")}
+    rows = {name: present[period].rows if period in present else None for name, present in tables.items()}
     answered = rows["predictions"] or 0
     if answered:
         yield "prediction_count", Measured(float(answered), answered**0.5, answered, end)
@@ -223,18 +234,13 @@ def _built_in(lake: Lake, spec: ModelSpec, period: str, as_of: datetime) -> Iter
     if (received := rows["raw"]) is not None:
         hours = (end - start).total_seconds() / 3600
         yield "throughput_rows_per_hour", Measured(received / hours, received**0.5 / hours, received, end)
-        rejected = _quarantined(lake, spec, period)
+        rejected = _quarantined(lake, spec, period) if rows["quarantine"] else 0
         unanswered = max((rows["features"] or 0) - answered, 0) if answered else 0
         if received + rejected:
             yield "error_rate", _share(rejected + unanswered, received + rejected, end)
     due = end + timedelta(hours=spec.data.label.delay_hours)
-    if received and due <= as_of and (labelled := _labelled(lake, spec, period, end, due)) is not None:
+    if received and due <= as_of and (labelled := _labelled(lake, spec, period, due, tables["labels"])) is not None:
         yield "label_arrival_share", _share(min(labelled, received), received, due)
-
-
-def _rows(lake: Lake, spec: ModelSpec, table: str, period: str) -> int | None:
-    stored = lake.partitions(spec.name, table).get(period)
-    return None if stored is None else stored.rows
 
 
 def _share(some: int, n: int, known: datetime) -> Measured:
@@ -272,23 +278,22 @@ def _answers(lake: Lake, spec: ModelSpec, period: str, n: int, end: datetime) ->
 
 
 def _quarantined(lake: Lake, spec: ModelSpec, period: str) -> int:
-    if not _rows(lake, spec, "quarantine", period):
-        return 0
     stages = lake.read(spec.name, "quarantine", periods=[period], columns=["stage"])["stage"]
     return int((stages == "data").sum())
 
 
-def _labelled(lake: Lake, spec: ModelSpec, period: str, end: datetime, due: datetime) -> int | None:
+def _labelled(lake: Lake, spec: ModelSpec, period: str, due: datetime, labels: Mapping[str, Partition]) -> int | None:
     """Return how many rows of a period had their label when it was due; None when no label was looked for since."""
     from retrain_pipeline.lake.digests import row_digests
 
-    partitions = lake.partitions(spec.name, "labels")
-    periods = [key for key in partitions if period <= key <= spec.data.time.calendar().key(due)]
+    calendar = spec.data.time.calendar()
+    start, end = calendar.bounds(period)
+    periods = [key for key in labels if period <= key <= calendar.key(due)]
     if not periods:
         return None
-    if not any(partitions[key].rows for key in periods):
+    if not any(labels[key].rows for key in periods):
         return 0
     identity = list(dict.fromkeys([*spec.data.key, EVENT_TIME]))
     rows = lake.read(spec.name, "labels", periods=periods, known_by=due, columns=identity)
-    rows = rows[(rows[EVENT_TIME] >= spec.data.time.calendar().bounds(period)[0]) & (rows[EVENT_TIME] < end)]
+    rows = rows[(rows[EVENT_TIME] >= start) & (rows[EVENT_TIME] < end)]
     return len(set(row_digests(rows, identity).tolist())) if len(rows) else 0

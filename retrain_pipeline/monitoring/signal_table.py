@@ -9,8 +9,8 @@ at the end of theirs. A row that was missing when it was due testifies that the 
 says of it; so monitoring an old period again finds what it found.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,17 +64,17 @@ def monitor_signals(
     at = _place(calendar, period)
     newest = max([at, *stored])
     now = calendar.shift(calendar.origin, newest + 1)
-    open_places = sorted({at} | {place for place in stored if place > newest - LEARNED_FROM})
-    courses, table = {}, {}
-    feeds = _feeds(stores.lake, spec, period, max(open_places[0] - LOOKBACK, 0), now, root)
-    measured = {place: built_in(stores.lake, spec, calendar.key(calendar.shift(calendar.origin, place)), now)
-                for place in open_places if place == at or _has_gaps(stored.get(place, {}))}  # fmt: skip
+    places = sorted({at} | {place for place in stored if place > newest - LEARNED_FROM})
+    feeds = _feeds(stores.lake, spec, period, stored, places, root)
+    own = _built_ins(stores.lake, spec, stored, places, at, now)
+    table, courses = {}, {}
     for name in signal_names(spec):
         feed = feeds.get(name)
-        own = {place: values[name] for place, values in measured.items() if name in values}
-        table[name] = _course(spec, name, _observed(name, feed, own, stored, now), now, feed)
-        courses[name] = _course(spec, name, _observed(name, feed, own, stored, now, end), end, feed)
-    filled = _write(stores.lake, spec, table, stored, open_places, at, now)
+        table[name] = _course(spec, name, _observed(name, feed, own, stored, at, now), now, feed)
+        courses[name] = table[name]
+        if end < now:
+            courses[name] = _course(spec, name, _observed(name, feed, own, stored, at, now, end), end, feed)
+    filled = _write(stores.lake, spec, table, stored, places, at, now)
     return SignalsReport(
         readings=tuple(read_at(course, at) for course in courses.values()),
         verdicts={name: course.verdict for name, course in courses.items()},
@@ -104,41 +104,66 @@ def _course(spec: ModelSpec, name: str, observed: Mapping[int, Measured], as_of:
     return Course(name, unit, signal.missing, calendar, observed, due, feed.trouble if feed else "")
 
 
-def _feeds(lake: Lake, spec: ModelSpec, period: str, first: int, now: datetime, root: Path) -> dict[str, Feed]:
-    calendar = spec.data.time.calendar()
-    start = calendar.shift(calendar.origin, first)
-    declared = [name for name, signal in spec.signals.items() if signal.source is not None]
-    return {name: read_feed(lake, spec, name, period, start, now, root) for name in declared}
+def _key(calendar: Calendar, place: int) -> str:
+    return calendar.key(calendar.shift(calendar.origin, place))
+
+
+def _is_observed(name: str, row: Mapping[str, _Stored]) -> bool:
+    return name in row and row[name].reading.how == "observed"
+
+
+def _feeds(
+    lake: Lake, spec: ModelSpec, period: str, stored: _Table, places: Sequence[int], root: Path
+) -> dict[str, Feed]:
+    """Read the declared signals, from the first place on that answers may need and that is not observed yet."""
+    calendar, feeds = spec.data.time.calendar(), {}
+    at = _place(calendar, period)
+    now = calendar.shift(calendar.origin, max([at, *stored]) + 1)
+    looked_at = range(max(places[0] - LOOKBACK, 0), at)
+    for name, signal in spec.signals.items():
+        if signal.source is not None:
+            first = next((one for one in looked_at if not _is_observed(name, stored.get(one, {}))), at)
+            feeds[name] = read_feed(lake, spec, name, period, calendar.shift(calendar.origin, first), now, root)
+    return feeds
+
+
+def _built_ins(
+    lake: Lake, spec: ModelSpec, stored: _Table, places: Sequence[int], at: int, now: datetime
+) -> dict[int, dict[str, Measured]]:
+    """Measure this period, and those before of which something was not there yet."""
+    names = [name for name in signal_names(spec) if name in BUILT_IN]
+    wanted = [place for place in places if place == at or not all(_is_observed(name, stored[place]) for name in names)]
+    keys = {_key(spec.data.time.calendar(), place): place for place in wanted}
+    return {keys[key]: found for key, found in built_in(lake, spec, keys, now).items()}
 
 
 def _observed(
     name: str,
     feed: Feed | None,
-    own: Mapping[int, Measured],
+    own: Mapping[int, Mapping[str, Measured]],
     stored: _Table,
+    at: int,
     now: datetime,
     as_of: datetime | None = None,
 ) -> dict[int, Measured]:
-    """Return the values observed by a moment (default: now), the stored ones where the source has them no more."""
+    """Return the values observed by a moment (default: now), the stored ones where they stand or the source is gone."""
     by = as_of or now
-    fresh = feed.measured(by) if feed is not None else own
+    stands = {place for place, row in stored.items() if place != at and _is_observed(name, row)}
+    fresh = {place: values[name] for place, values in own.items() if name in values}
+    if feed is not None:
+        fresh = feed.measured(by, stands)
     found = {}
     for place in {*fresh, *stored}:
-        before = stored.get(place, {}).get(name)
-        one = fresh.get(place)
-        if before is not None and before.reading.how == "observed" and before.reading.value is not None:
+        before, one = stored.get(place, {}).get(name), None if place in stands else fresh.get(place)
+        if before is not None and before.reading.how == "observed":
             kept = before.reading
             new = one or Measured(kept.value or 0.0, kept.se or 0.0, kept.n, before.known)
-            one = Measured(new.value, new.se, new.n, before.known)
+            one = replace(new, known=before.known)
         elif one is not None and before is not None and before.known >= one.known:
-            one = Measured(one.value, one.se, one.n, now)
+            one = replace(one, known=now)
         if one is not None and one.known <= by:
             found[place] = one
     return found
-
-
-def _has_gaps(row: Mapping[str, _Stored]) -> bool:
-    return any(name not in row or row[name].reading.how != "observed" for name in BUILT_IN if name != "positive_share")
 
 
 def _stored(lake: Lake, spec: ModelSpec, period: str) -> _Table:
@@ -149,15 +174,16 @@ def _stored(lake: Lake, spec: ModelSpec, period: str) -> _Table:
         return {}
     oldest = min(_place(calendar, present[-1]) - LEARNED_FROM, _place(calendar, period)) - LOOKBACK
     wanted = [key for key in present if _place(calendar, key) >= oldest]
-    found: _Table = {}
     frame = lake.read(spec.name, TABLE, periods=wanted)
     frame = frame.astype(object).where(frame.notna(), None)
-    for row in frame.to_dict("records"):
-        numbers = {name: row[name] for name in ("value", "low", "high", "se")}
-        age = None if row["age_periods"] is None else int(row["age_periods"])
-        reading = Reading(row["signal"], row["unit"], row["how"], n=int(row["n"]), age=age, **numbers)
-        place = _place(calendar, row["_period"])
-        found.setdefault(place, {})[reading.signal] = _Stored(reading, row["_known_time"].to_pydatetime())
+    places = {key: _place(calendar, key) for key in wanted}
+    frame = lake.read(spec.name, TABLE, periods=wanted)
+    frame = frame.astype(object).where(frame.notna(), None)
+    names = ["_period", "_known_time", "signal", "unit", "how", "value", "low", "high", "se", "n", "age_periods"]
+    found: _Table = {}
+    for key, known, name, unit, how, value, low, high, se, n, age in frame[names].itertuples(index=False):
+        reading = Reading(name, unit, how, value, low, high, se, int(n), None if age is None else int(age))
+        found.setdefault(places[key], {})[reading.signal] = _Stored(reading, known.to_pydatetime())
     return found
 
 
@@ -166,7 +192,7 @@ def _write(
     spec: ModelSpec,
     courses: Mapping[str, Course],
     stored: _Table,
-    places: list[int],
+    places: Sequence[int],
     at: int,
     now: datetime,
 ) -> tuple[str, ...]:
@@ -181,7 +207,7 @@ def _write(
             known = course.observed[place].known if reading.how == "observed" else now
             rows[name] = old if same and old is not None else _Stored(reading, known)
         if rows != before:
-            key = calendar.key(calendar.shift(calendar.origin, place))
+            key = _key(calendar, place)
             lake.replace_partition(spec.name, TABLE, key, _frame(rows, calendar.bounds(key)[0]))
             changed += [key] if place != at else []
     return tuple(changed)
