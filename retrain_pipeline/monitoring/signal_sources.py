@@ -92,12 +92,11 @@ def read_feed(lake: Lake, spec: ModelSpec, name: str, period: str, start: dateti
     """
     import pandas as pd
 
-    reader = _Reader(spec, name, period)
+    reader = _Reader(spec, name, (period, start, end))
     parts: list[pd.DataFrame] = []
     trouble: list[str] = []
     try:
-        window = Window(period, start, end, reader.columns)
-        source = read_source(lake, spec.name, reader.feed, reader.source, reader.time, window, root=root)
+        source = read_source(lake, spec.name, reader.feed, reader.source, reader.time, reader.window, root=root)
         trouble += [f"{one.name} is refused ({one.rule}): {one.reason}" for one in source.refused]
         for part in source.parts:
             if not part.superseded:  # else a newer edition of the file stands
@@ -130,8 +129,10 @@ def _told(error: Exception) -> str:
 class _Reader:
     """Reads the rows of one declared signal, strictly, and keeps what it rejects by period."""
 
-    def __init__(self, spec: ModelSpec, name: str, period: str) -> None:
-        self.signal, self.model, self.period, self.feed = spec.signals[name], spec.name, period, f"signal:{name}"
+    def __init__(self, spec: ModelSpec, name: str, window: tuple[str, datetime, datetime]) -> None:
+        import numpy as np
+
+        self.signal, self.model, self.period, self.feed = spec.signals[name], spec.name, window[0], f"signal:{name}"
         self.calendar, self.zone = spec.data.time.calendar(), spec.data.time.timezone
         if self.signal.source is None or self.signal.time is None:
             raise ValueError(f"signal {name!r} is built in: it is measured, not read")
@@ -139,6 +140,10 @@ class _Reader:
         self.time = spec.data.time.model_copy(update={"column": self.signal.time, "unit": "text"})
         wanted = (self.signal.time, self.signal.known_time, self.signal.column)
         self.columns = frozenset(one for one in wanted if one is not None)
+        self.window = Window(*window, self.columns)
+        keys = self.calendar.keys_between(*window[1:])
+        self.keys = np.array(keys, dtype=object)
+        self.starts = np.array([self.calendar.bounds(key)[0].timestamp() * 1e6 for key in keys], dtype=np.int64)
         self.rejects: dict[str, Quarantine] = {}
 
     def read(self, part: Part) -> "list[pd.DataFrame]":
@@ -156,11 +161,12 @@ class _Reader:
         return [self._read_chunk(chunk, part) for chunk in part.chunks()]
 
     def _read_chunk(self, chunk: "pa.Table", part: Part) -> "pd.DataFrame":
+        import numpy as np
         import pandas as pd
 
         moments = chunk[EVENT_TIME]
         refused = [("time", str(self.signal.time), moments.is_null().to_numpy(), "a readable time")]
-        frame = pd.DataFrame({EVENT_TIME: moments.to_pandas()})
+        frame = pd.DataFrame({EVENT_TIME: moments.to_pandas().astype("datetime64[us, UTC]")})
         frame[VALUE] = self._values(chunk, part, refused)
         frame[KNOWN_TIME] = frame[EVENT_TIME]
         if self.signal.known_time is not None:
@@ -173,9 +179,8 @@ class _Reader:
             self._reject(chunk, mask & ~sum(earlier, mask & False), (rule, column, words), part)
             good &= ~mask
         frame = frame[good].reset_index(drop=True)
-        hours = frame[EVENT_TIME].dt.floor("h")
-        keys = {moment: self.calendar.key(moment) for moment in hours.unique()}
-        return frame.assign(period=hours.map(keys))[["period", VALUE, KNOWN_TIME]]
+        places = np.searchsorted(self.starts, frame[EVENT_TIME].astype("int64").to_numpy(), side="right") - 1
+        return frame.assign(period=self.keys[places])[["period", VALUE, KNOWN_TIME]]
 
     def _values(self, chunk: "pa.Table", part: Part, refused: list[tuple[str, str, Any, str]]) -> Any:
         import pyarrow as pa

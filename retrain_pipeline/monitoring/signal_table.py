@@ -3,7 +3,7 @@
 Columns: `signal`, `value`, `low`, `high`, `se`, `n`, `unit`, `imputed`, `how`, `age_periods`, `_event_time` (start of
 the period), `_known_time` (an observed value: when it was known; else: the moment as of which nothing better was).
 
-Monitoring a period writes its partition, and those of earlier periods of the newest 26 whose values have come since:
+Monitoring a period writes its partition, and those of the newest 13 due periods whose values have come since:
 the table holds what is known as of the newest monitored period, while a report and its ledger entry hold what was known
 at the end of theirs. A row that was missing when it was due testifies that the value came later, whatever the source
 says of it; so monitoring an old period again finds what it found.
@@ -20,8 +20,8 @@ from retrain_pipeline.monitoring.champion import Champion
 from retrain_pipeline.monitoring.signal_sources import Feed, built_in, read_feed
 from retrain_pipeline.monitoring.signal_value import release_values
 from retrain_pipeline.monitoring.signals import (
-    LEARNED_FROM,
     LOOKBACK,
+    REFRESHED,
     Course,
     Measured,
     Reading,
@@ -62,9 +62,9 @@ def monitor_signals(
     end = calendar.bounds(period)[1]
     stored = _stored(stores.lake, spec, period)
     at = _place(calendar, period)
-    newest = max([at, *stored])
-    now = calendar.shift(calendar.origin, newest + 1)
-    places = sorted({at} | {place for place in stored if place > newest - LEARNED_FROM})
+    now = calendar.shift(calendar.origin, max([at, *stored]) + 1)
+    fresh = _newest_due(spec, now, REFRESHED)
+    places = sorted({at} | {place for place in stored if place in fresh})
     feeds = _feeds(stores.lake, spec, period, stored, places, root)
     own = _built_ins(stores.lake, spec, stored, places, at, now)
     table, courses = {}, {}
@@ -95,11 +95,23 @@ def _place(calendar: Calendar, period: str) -> int:
     return calendar.periods_since(calendar.origin, calendar.bounds(period)[0])
 
 
+def _due(spec: ModelSpec, name: str, as_of: datetime) -> int:
+    """Return the newest place whose value of a signal is due by a moment."""
+    calendar, declared = spec.data.time.calendar(), spec.signals.get(name, Signal())
+    hours = spec.data.label.delay_hours if name == "label_arrival_share" else declared.delay_hours
+    return calendar.periods_since(calendar.origin, as_of - timedelta(hours=hours)) - 1
+
+
+def _newest_due(spec: ModelSpec, now: datetime, count: int) -> set[int]:
+    """Return the newest places of now, and of every signal those that are due."""
+    calendar = spec.data.time.calendar()
+    newest = {calendar.periods_since(calendar.origin, now) - 1, *(_due(spec, name, now) for name in signal_names(spec))}
+    return {place for one in newest for place in range(max(one - count + 1, 0), one + 1)}
+
+
 def _course(spec: ModelSpec, name: str, observed: Mapping[int, Measured], as_of: datetime, feed: Feed | None) -> Course:
     signal, calendar = spec.signals.get(name, Signal()), spec.data.time.calendar()
-    hours = spec.data.label.delay_hours if name == "label_arrival_share" else signal.delay_hours
-    # a period is due when its end lies `hours` back: the newest such one ends in or before the period of that moment
-    due = calendar.periods_since(calendar.origin, as_of - timedelta(hours=hours)) - 1
+    due = _due(spec, name, as_of)
     unit = BUILT_IN.get(name) or signal.unit or ""
     return Course(name, unit, signal.missing, calendar, observed, due, feed.trouble if feed else "")
 
@@ -115,14 +127,15 @@ def _is_observed(name: str, row: Mapping[str, _Stored]) -> bool:
 def _feeds(
     lake: Lake, spec: ModelSpec, period: str, stored: _Table, places: Sequence[int], root: Path
 ) -> dict[str, Feed]:
-    """Read the declared signals, from the first place on that answers may need and that is not observed yet."""
+    """Read the declared signals, from the first place on that was never looked at, or may still get its value."""
     calendar, feeds = spec.data.time.calendar(), {}
     at = _place(calendar, period)
     now = calendar.shift(calendar.origin, max([at, *stored]) + 1)
-    looked_at = range(max(places[0] - LOOKBACK, 0), at)
     for name, signal in spec.signals.items():
         if signal.source is not None:
-            first = next((one for one in looked_at if not _is_observed(name, stored.get(one, {}))), at)
+            unseen = [one for one in range(max(places[0] - LOOKBACK, 0), at) if name not in stored.get(one, {})]
+            open_ones = [one for one in places if not _is_observed(name, stored.get(one, {}))]
+            first = min([at, *unseen, *open_ones])
             feeds[name] = read_feed(lake, spec, name, period, calendar.shift(calendar.origin, first), now, root)
     return feeds
 
@@ -172,12 +185,10 @@ def _stored(lake: Lake, spec: ModelSpec, period: str) -> _Table:
     present = lake.periods(spec.name, TABLE)
     if not present:
         return {}
-    oldest = min(_place(calendar, present[-1]) - LEARNED_FROM, _place(calendar, period)) - LOOKBACK
-    wanted = [key for key in present if _place(calendar, key) >= oldest]
-    frame = lake.read(spec.name, TABLE, periods=wanted)
-    frame = frame.astype(object).where(frame.notna(), None)
-    places = {key: _place(calendar, key) for key in wanted}
-    frame = lake.read(spec.name, TABLE, periods=wanted)
+    at, now = _place(calendar, period), calendar.bounds(max(present[-1], period))[1]
+    near = {*_newest_due(spec, now, REFRESHED + LOOKBACK), *range(at - LOOKBACK, at + LOOKBACK)}
+    places = {key: place for key in present if (place := _place(calendar, key)) in near}
+    frame = lake.read(spec.name, TABLE, periods=list(places))
     frame = frame.astype(object).where(frame.notna(), None)
     names = ["_period", "_known_time", "signal", "unit", "how", "value", "low", "high", "se", "n", "age_periods"]
     found: _Table = {}

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LEARNED_FROM = 26
 """So many newest observed values say how a signal moves."""
+REFRESHED = 13
+"""A value that comes late is taken for so many newest due periods; for older ones when they are monitored again."""
 SAME_SEASON = 3
 """A season counts from so many of its periods on."""
 LOOKBACK = 52
