@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_result, check_specs, data_asset, metadata
+from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.spec.declaration import Declaration
@@ -52,7 +52,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
         opened = stores.open()
         for period in context.partition_keys:
-            shown = Shown(opened, spec, monitor_period(opened, spec, period, context.run_id))
+            shown = Shown(opened, spec, monitor_period(opened, spec, period, context.run_id, root=data_root()))
             # of a back-fill each period gets its own numbers, so that they plot as they would have day by day
             context.add_asset_metadata(shown_metadata(shown), partition_key=period)
         score_retrains(opened, spec, shown.report.as_of)
@@ -142,6 +142,11 @@ def columns(shown: Shown) -> Mapping[str, Any]:
     return {"columns": dg.MetadataValue.md(columns_table(lines))}
 
 
+def signals(shown: Shown) -> Mapping[str, Any]:
+    """What the service and the business measured, with what was imputed."""
+    return {"signals": dg.MetadataValue.md(shown.report.signals.markdown())}
+
+
 def links(shown: Shown) -> Mapping[str, Any]:
     """Where the full report, Evidently's pages and the picture of the loss are."""
     report, artifacts = shown.report, shown.stores.artifacts
@@ -161,7 +166,7 @@ def card(shown: Shown) -> Mapping[str, Any]:
     return {"report_card": dg.MetadataValue.md(as_markdown(report_card(shown.stores.ledger, shown.spec)))}
 
 
-SHOWN: tuple[Callable[[Shown], Mapping[str, Any]], ...] = (words, numbers, columns, links)
+SHOWN: tuple[Callable[[Shown], Mapping[str, Any]], ...] = (words, numbers, columns, signals, links)
 """What is shown of a period, in this order. Scalars and links: Dagster keeps it in every event, for good."""
 
 

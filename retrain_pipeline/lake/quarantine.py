@@ -18,9 +18,10 @@ COLUMNS = ("key", "rule", "column", "reason", "row", "stage", "delivery", "sourc
 """Columns of the table `quarantine`, beside the reserved ones.
 
 key: JSON list of the key's values as text. rule: machine-readable, for example ``range``. column: the column that broke
-it, or empty. reason: for people. row: JSON object of the row's values as text. stage: ``data`` or ``labels``. delivery
-and source_digest: what it came in. row_number: its place there, 1 for the first, missing for a whole file or column.
-time_known: False when the row has no readable event time; `_event_time` is then the start of the period.
+it, or empty. reason: for people. row: JSON object of the row's values as text. stage: ``data``, ``labels`` or
+``signal:<name>``. delivery and source_digest: what it came in. row_number: its place there, 1 for the first, missing
+for a whole file or column. time_known: False when the row has no readable event time; `_event_time` is then the start
+of the period.
 """
 
 # A million rejected rows as JSON would be 600 MB; counts stay exact, and the delivered bytes are kept whole.

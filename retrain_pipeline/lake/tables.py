@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "Lake", "Partition", "PartitionWrite", "Snapshot"]
 
-TABLES = ("raw", "quarantine", "features", "labels", "predictions", "feedback", "monitoring", "deliveries")
+TABLES = ("raw", "quarantine", "features", "labels", "predictions", "feedback", "monitoring", "signals", "deliveries")
 
 _ATTEMPTS = 20
 _CONFIGURATION = {

@@ -1,7 +1,9 @@
 """Monitoring a period: inputs, answers, performance and operation, judged, stored, and entered once in the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from retrain_pipeline.canonical import digest_of
@@ -14,6 +16,8 @@ from retrain_pipeline.monitoring.looking import Found, look
 from retrain_pipeline.monitoring.measuring import Labels
 from retrain_pipeline.monitoring.performance import Performance
 from retrain_pipeline.monitoring.shown import monitoring_rows, stored_loss_plot
+from retrain_pipeline.monitoring.signal_table import monitor_signals
+from retrain_pipeline.monitoring.signals import SignalsReport
 from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
@@ -47,6 +51,7 @@ class MonitoringReport:
     """None before the first release."""
     staleness: Staleness | None
     """None until a period of the champion has its labels."""
+    signals: SignalsReport
     report: str
     evidently: str | None
     quality: str | None
@@ -61,16 +66,19 @@ class MonitoringReport:
         return sum(self.unseen_by_column.values())
 
 
-def overall(performance: Performance, drift: Drift) -> tuple[Verdict, str]:
+def overall(performance: Performance, drift: Drift, halts: Sequence[str] = ()) -> tuple[Verdict, str]:
     """Return the verdict on a period, and in words what it stands on.
 
     FAIL when columns drifted or the loss has risen. PASS when the loss has not, or when no loss is known and no column
     drifted: a part that cannot tell does not hide one that can. INCONCLUSIVE when neither can tell. Drift of
-    predictions is shown and does not count: it follows from that of the inputs.
+    predictions is shown and does not count: it follows from that of the inputs. A signal that asks for a halt is no
+    fault of the model, but nothing passes beside it.
     """
     if Verdict.FAIL in (performance.verdict, drift.verdict):
         parts = [part.words for part in (performance, drift) if part.verdict is Verdict.FAIL]
         return Verdict.FAIL, "; ".join(parts)
+    if halts:
+        return Verdict.INCONCLUSIVE, "; ".join(halts)
     if performance.verdict is Verdict.PASS:
         return Verdict.PASS, f"by performance: {performance.words}; drift: {drift.words}"
     if drift.verdict is Verdict.PASS:
@@ -78,7 +86,9 @@ def overall(performance: Performance, drift: Drift) -> tuple[Verdict, str]:
     return Verdict.INCONCLUSIVE, f"performance: {performance.words}; drift: {drift.words}"
 
 
-def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | None = None) -> MonitoringReport:
+def monitor_period(
+    stores: Stores, spec: ModelSpec, period: str, run_id: str | None = None, *, root: Path = Path()
+) -> MonitoringReport:
     """Monitor a period as of its end, against the champion of now; write ``monitoring[period]`` and one ledger entry.
 
     Bytes first, then the entry, whose key holds a digest of what was found: doing it again with the same finding
@@ -88,6 +98,8 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
     ----------
     run_id
         The run that monitors: of several periods that one monitors, the trigger sees the newest.
+    root
+        The folder that the declared sources of signals are relative to.
 
     Raises
     ------
@@ -97,15 +109,15 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
     start, end = spec.data.time.calendar().bounds(period)
     due = spec.data.time.calendar().periods_since(spec.data.time.calendar().origin, start) % spec.report.every == 0
     found = look(stores, spec, period, end, due)
-    verdict, words = overall(found.performance, found.drift)
+    signals = monitor_signals(stores, spec, period, found.champion, root)
+    verdict, words = overall(found.performance, found.drift, signals.halts)
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)
     plot = stored_loss_plot(stores, spec, end, found.summary.joint if found.summary else None) if due else None
     summary = stores.artifacts.put_json(found.summary.to_json()) if found.summary else None
-    facts = {**_facts(period, end, found, verdict), "summary": summary}
-    report = stores.artifacts.put_json(
-        {"schema": "monitoring/1", "model": spec.name, "words": words, "plot": plot, **facts, "checks": _checks(found)}
-    )
+    facts = {**_facts(period, end, found, verdict), "summary": summary, "signals": signals.facts()}
+    told = {"words": words, "plot": plot, **facts, "checks": _checks(found), "signals": signals.to_json()}
+    report = stores.artifacts.put_json({"schema": "monitoring/1", "model": spec.name, **told})
     # Evidently's HTML has other ids at every run: what was found is the same.
     key = f"{MONITORED}:{spec.name}:{period}:{digest_of(facts)[:32]}"
     evidently = found.evidently.digest if found.evidently else None
@@ -133,6 +145,7 @@ def monitor_period(stores: Stores, spec: ModelSpec, period: str, run_id: str | N
         diagnosis=found.explained.diagnosis,
         late=found.explained.late,
         staleness=found.staleness,
+        signals=signals,
         report=report,
         evidently=evidently,
         quality=quality,

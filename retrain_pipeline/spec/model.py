@@ -14,6 +14,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.names import NameRefused, check_name
 from retrain_pipeline.periods import PeriodRefused
+from retrain_pipeline.spec.signals import Signal, signal_problems
 from retrain_pipeline.strict import Strict
 
 FORMAT: Literal[1] = 1
@@ -247,10 +248,13 @@ class ModelSpec(Strict):
     gates: Gates = Gates()
     rollout: Rollout = Rollout()
     report: Report = Report()
+    signals: dict[str, Signal] = Field(default_factory=dict)
+    """Business and engagement metrics by name, and `missing` of built-in signals."""
 
     @model_validator(mode="after")
     def _coherent(self) -> "ModelSpec":
-        if problems := [*_data_problems(self.data), *_name_problems(self.data), *_cross_problems(self)]:
+        problems = [*_data_problems(self.data), *_name_problems(self.data), *_cross_problems(self)]
+        if problems := [*problems, *signal_problems(self)]:
             raise ValueError("\n".join(problems))
         return self
 

@@ -34,7 +34,7 @@ def build(rows):
 
 
 def declared(**changes: Any) -> ModelSpec:
-    """Return the declaration of the small world; `changes` replace keys of `label`, `report`, `trigger` or `gates`."""
+    """Return the declaration of the small world; `changes` replace keys of its label and of whole sections."""
     value: dict[str, Any] = {
         "name": "small",
         "problem": {
@@ -62,6 +62,7 @@ def declared(**changes: Any) -> ModelSpec:
         "report": {"max_rows": 100, "every": 1000, **changes.get("report", {})},
         "trigger": changes.get("trigger", {}),
         "gates": changes.get("gates", {}),
+        "signals": changes.get("signals", {}),
     }
     return ModelSpec.model_validate(value)
 
