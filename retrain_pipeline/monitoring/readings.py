@@ -4,7 +4,8 @@ All are functions of the counts per cell, and scaled so that of n independent ro
 
 - *level*: the mean of the normal scores of the cells (van der Waerden 1952): a shift of one standard deviation is 1, an
   outlier counts no more than its cell, and of ten cells the loss against the mean of normal rows is 3 % of the rows;
-- *spread*: the mean of the squared scores, made orthogonal to the level;
+- *spread*: the mean of the squared scores, made orthogonal to the level, less what the period's own level brings: a
+  normal column that moves as a whole leaves its outer cells on one side and reaches beyond them on the other;
 - *share* of each cell, of each level of a category and of the missing: 2·asin √p (Anscombe 1948) less that of the
   reference: Cohen's h, of which 0.2 is small as it is of a shift in standard deviations (Cohen 1988, ch. 6).
 """
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 LEVEL_SHARE = 0.85
 """Of a numeric column's error the part that its level may use, since that is where shifts show first."""
+# Standard deviations; all rows are in the outermost cell by then.
+_FARTHEST_MOVE = 5.0
 # Cells in which fewer rows are expected are read as one: the scale of a share is no longer that of its noise.
 _MIN_EXPECTED = 5.0
 
@@ -119,8 +122,19 @@ def _scored(counts: "NDArray[np.float64]") -> "Mapping[str, NDArray[np.float64]]
         square = level**2 - 1
         spread = square - (p * square * level).sum() * level
         if (p * spread**2).sum() > 1e-9:
-            found["spread"] = _means(_standard(spread, p), counts)
+            spread = _standard(spread, p)
+            found["spread"] = _means(spread, counts) - _brought(found["level"], ends, level, spread)
     return found
+
+
+def _brought(levels: Any, ends: Any, level: Any, spread: Any) -> Any:
+    """Return the spread that each level brings: of a normal column that moved until that is its level."""
+    import numpy as np
+    from scipy.stats import norm
+
+    moves = np.arange(-_FARTHEST_MOVE, _FARTHEST_MOVE, 0.1)
+    shares = np.diff(norm.cdf(ends - moves[:, None]), axis=1)
+    return np.interp(levels, shares @ level, shares @ spread)
 
 
 def _standard(scores: Any, p: Any) -> Any:
