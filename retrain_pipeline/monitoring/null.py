@@ -31,7 +31,7 @@ _PLAIN = 0.5
 # The prior counts as much as so many readings.
 _PRIOR_READINGS = 1.0
 _EM_STEPS = 30
-_BISECTIONS = 60
+_BISECTIONS = 40
 
 
 @dataclass(frozen=True)
