@@ -276,7 +276,7 @@ def _best() -> str:
     known = stats.norm.cdf(shift - stats.norm.isf(level / 2))
     learned = stats.nct.sf(stats.t.isf(level / 2, PERIODS - 1), PERIODS - 1, shift)
     return (
-        f"At +0.25 sd and this level a z test of the values themselves, told that rows are independent, has {known:.2f}; "
+        f"At +0.25 sd and this level a z test of the values, told that rows are independent, has {known:.2f}; "
         f"a t test that learns the variance from the {PERIODS} periods of its column {learned:.2f}."
     )
 
