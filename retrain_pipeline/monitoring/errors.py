@@ -1,6 +1,6 @@
 """What monitoring refuses."""
 
-from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.errors import PermanentError, TransientError
 
 
 class ProfilesDiffer(PermanentError):
@@ -17,3 +17,7 @@ class FeedbackRefused(PermanentError):
 
 class SummaryMissing(PermanentError):
     """A period of which no summary is kept."""
+
+
+class MonitoringUnread(TransientError):
+    """A store that did not give what a look needs: no verdict, and nothing entered, until it is looked at again."""
