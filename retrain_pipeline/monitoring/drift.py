@@ -3,7 +3,7 @@
 Looked at are the readings of each column (`readings.py`). A column has drifted when one of them lies farther from the
 reference than its null distribution (`null.py`, learned from the champion's reference periods) lets expect, **and**
 farther than the minimum effect. One multiplicity rule: a look may raise a false alarm once in the declared run length,
-and that error is split evenly over columns and, within a numeric column, 85 % to its level and the rest evenly over
+and that error is split evenly over columns and, within a numeric column, 95 % to its level and the rest evenly over
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was

@@ -1,6 +1,6 @@
 """What monitoring refuses."""
 
-from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.errors import PermanentError, TransientError
 
 
 class ProfilesDiffer(PermanentError):
@@ -21,3 +21,7 @@ class SummaryMissing(PermanentError):
 
 class NotMonitored(PermanentError):
     """A period that was not monitored."""
+
+
+class MonitoringUnread(TransientError):
+    """A store that did not give what a look needs: no verdict, and nothing entered, until it is looked at again."""

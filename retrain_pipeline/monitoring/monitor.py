@@ -10,6 +10,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.monitoring.diagnosis import FAULTS, Diagnosis
 from retrain_pipeline.monitoring.drift import Drift
+from retrain_pipeline.monitoring.errors import MonitoringUnread
 from retrain_pipeline.monitoring.kept import MONITORED
 from retrain_pipeline.monitoring.late import Late
 from retrain_pipeline.monitoring.looking import Found, look
@@ -105,11 +106,17 @@ def monitor_period(
     ------
     PeriodRefused
         When the period is none of the calendar.
+    MonitoringUnread
+        When a table cannot be read (P34); nothing is entered then, so that no trigger or release takes it for a pass.
     """
     start, end = spec.data.time.calendar().bounds(period)
     due = spec.data.time.calendar().periods_since(spec.data.time.calendar().origin, start) % spec.report.every == 0
-    found = look(stores, spec, period, end, due)
-    signals = monitor_signals(stores, spec, period, found.champion, root)
+    try:
+        found = look(stores, spec, period, end, due)
+        signals = monitor_signals(stores, spec, period, found.champion, root)
+    except OSError as error:
+        words = f"{spec.name} {period}: not monitored, a store cannot be read: {error}; monitor the period again"
+        raise MonitoringUnread(words) from error
     verdict, words = overall(found.performance, found.drift, signals.halts)
     rows = monitoring_rows(stores.lake, spec, period, found)
     stores.lake.replace_partition(spec.name, "monitoring", period, rows)

@@ -7,29 +7,35 @@ All are functions of the counts per cell, and scaled so that of n independent ro
 - *spread*: the mean of the squared scores, made orthogonal to the level;
 - *share* of each cell, of each level of a category and of the missing: 2·asin √p (Anscombe 1948) less that of the
   reference: Cohen's h, of which 0.2 is small as it is of a shift in standard deviations (Cohen 1988, ch. 6).
+
+The spread and the shares of a number are looked at less what the period's own level brings to them (`_expected`): what
+moves a column as a whole, as a season does, is judged once, by its level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.monitoring.null import MIN_PERIODS
 from retrain_pipeline.monitoring.summaries import CategoryProfile, ColumnProfile
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEVEL_SHARE = 0.85
+LEVEL_SHARE = 0.95
 """Of a numeric column's error the part that its level may use, since that is where shifts show first."""
+# Standard deviations; all rows are in the outermost cell by then.
+_FARTHEST_MOVE = 5.0
 # Cells in which fewer rows are expected are read as one: the scale of a share is no longer that of its noise.
 _MIN_EXPECTED = 5.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One number a period. `past`: of the reference's periods; `n`: rows that carry the present one; `weight`: its part
-    of the column's error."""
+    """One number a period. `past`: of the reference's periods; `reference`: their mean, or without enough of them that
+    of the whole; `n`: rows that carry the present one; `weight`: its part of the column's error."""
 
     column: str
     what: str
@@ -51,7 +57,7 @@ class Reading:
 
     @property
     def shift(self) -> float:
-        """The present less the whole reference, in standard deviations (of a share: Cohen's h)."""
+        """The present less the reference, in standard deviations (of a share: Cohen's h)."""
         return self.now - self.reference
 
 
@@ -62,19 +68,22 @@ def readings_of(
     import numpy as np
 
     counts = np.array([cells(one) for one in (reference, current, *periods)], dtype=np.float64)
-    labels = cell_names(reference)
-    rows = float(counts[1].sum())
-    scored = _scored(counts[:, :-1]) if not isinstance(reference, CategoryProfile) else {}
-    shares = _shares(counts, labels, rows)
+    rows, present = counts.sum(axis=1), counts[:, :-1].sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
+    expected = np.tile(counts[0] / max(rows[0], 1.0), (len(counts), 1))
+    scored: dict[str, NDArray[np.float64]] = {}
+    if not isinstance(reference, CategoryProfile) and np.count_nonzero(counts[0, :-1]) > 1:
+        scored, around = _scored(counts[:, :-1])
+        expected[:, :-1] = around * present[:, None]
+    shares = _shares(counts, expected, cell_names(reference))
+    rest = (1 - LEVEL_SHARE if "level" in scored else 1.0) / max(len(shares) + ("spread" in scored), 1)
+    # Around its own level a period is narrower than the whole, which spreads over the levels of all.
+    mixed = rows * (np.arange(len(counts)) > 1) if len(periods) >= MIN_PERIODS else np.eye(len(counts))[0]
     found = []
-    for what, values in scored.items():
-        present = counts[:, :-1].sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-        n = rows * min(1.0, present[1] / present[0])
-        weight = (LEVEL_SHARE if shares else 1.0) if what == "level" else (1 - LEVEL_SHARE) / (1 + len(shares))
-        found.append(Reading(name, what, values[2:], float(values[0]), float(values[1]), n, weight))
-    weight = (1.0 - sum(one.weight for one in found)) / max(len(shares), 1)
-    for what, values in shares.items():
-        found.append(Reading(name, what, values[2:], float(values[0]), float(values[1]), rows, weight))
+    for what, values in (scored | shares).items():
+        n = rows[1] * min(1.0, present[1] / present[0]) if what in scored else rows[1]
+        base = float(np.average(values, weights=mixed))
+        weight = LEVEL_SHARE if what == "level" else rest
+        found.append(Reading(name, what, values[2:], base, float(values[1]), float(n), weight))
     return found
 
 
@@ -101,26 +110,37 @@ def cell_names(side: ColumnProfile) -> list[str]:
     return [f"values up to {cuts[1]}", *inner, f"values above {cuts[-2]}", "missing values"]
 
 
-def _scored(counts: "NDArray[np.float64]") -> "Mapping[str, NDArray[np.float64]]":
-    """Return level and spread per side; the scores are those of the first side, the reference."""
+def _scored(counts: "NDArray[np.float64]") -> "tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]":
+    """Return level and spread per side, by the scores of the first side, the reference; and the shares that each
+    side's level lets expect."""
     import numpy as np
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    total = counts[0].sum()
-    if np.count_nonzero(counts[0]) < 2:
-        return {}
-    p = counts[0] / total
-    ends = norm.ppf(np.concatenate([[0.0], np.minimum(np.cumsum(p), 1.0)]))
-    density = norm.pdf(ends)
+    p = counts[0] / counts[0].sum()
+    ends = ndtri(np.concatenate([[0.0], np.minimum(np.cumsum(p), 1.0)]))
+    density = np.exp(-0.5 * ends**2) / (2 * np.pi) ** 0.5
     scores = np.divide(density[:-1] - density[1:], p, out=np.zeros_like(p), where=p > 0)
     level = _standard(scores, p)
     found = {"level": _means(level, counts)}
+    expected = _expected(found["level"], ends, level)
     if np.count_nonzero(p) > 2:
         square = level**2 - 1
         spread = square - (p * square * level).sum() * level
         if (p * spread**2).sum() > 1e-9:
-            found["spread"] = _means(_standard(spread, p), counts)
-    return found
+            spread = _standard(spread, p)
+            found["spread"] = _means(spread, counts) - expected @ spread
+    return found, expected
+
+
+def _expected(levels: Any, ends: Any, level: Any) -> Any:
+    """Return the shares of the cells of a normal column that has moved as a whole, until it has each of the levels."""
+    import numpy as np
+    from scipy.special import ndtr
+
+    moves = np.arange(-_FARTHEST_MOVE, _FARTHEST_MOVE, 0.05)
+    of_moves = np.diff(ndtr(ends - moves[:, None]), axis=1) @ level
+    moved = np.interp(levels, of_moves, moves)
+    return np.diff(ndtr(ends - moved[:, None]), axis=1)
 
 
 def _standard(scores: Any, p: Any) -> Any:
@@ -135,22 +155,24 @@ def _means(scores: Any, counts: Any) -> Any:
     return np.divide(counts @ scores, rows, out=np.zeros(len(counts)), where=rows > 0)
 
 
-def _shares(counts: Any, labels: Sequence[str], rows: float) -> "dict[str, NDArray[np.float64]]":
-    """Return, per cell, how far its share lies from the reference's; cells of which few rows are expected are one."""
+def _shares(counts: Any, expected: Any, labels: Sequence[str]) -> "dict[str, NDArray[np.float64]]":
+    """Return, per cell, how far its share lies from what is expected; cells of which few rows are expected are one."""
     import numpy as np
 
-    rare = counts[0] / max(counts[0].sum(), 1.0) * min(rows, counts[0].sum()) < _MIN_EXPECTED
+    whole, now = counts[:2].sum(axis=1)
+    rare = counts[0] / max(whole, 1.0) * min(now, whole) < _MIN_EXPECTED
     # the missing are a cell of their own, however rare they were
     rare[-1] = False
-    parts = {labels[i]: counts[:, i] for i in np.flatnonzero(~rare).tolist()}
+    names, parts, shares = [labels[i] for i in np.flatnonzero(~rare).tolist()], counts[:, ~rare], expected[:, ~rare]
     if rare.any():
-        what = labels[int(np.flatnonzero(rare)[0])] if rare.sum() == 1 else f"{int(rare.sum())} rare cells"
-        parts[what] = counts[:, rare].sum(axis=1)
-    return {what: _apart(one, counts.sum(axis=1)) for what, one in parts.items()}
+        names.append(labels[int(np.flatnonzero(rare)[0])] if rare.sum() == 1 else f"{int(rare.sum())} rare cells")
+        parts = np.column_stack([parts, counts[:, rare].sum(axis=1)])
+        shares = np.column_stack([shares, expected[:, rare].sum(axis=1)])
+    return dict(zip(names, _apart(parts, counts.sum(axis=1)[:, None], shares).T, strict=True))
 
 
-def _apart(some: Any, total: Any) -> Any:
-    """Return Cohen's h of each side's share from that of the first, held to what the binomial distribution says.
+def _apart(some: Any, total: Any, p: Any) -> Any:
+    """Return Cohen's h of shares from those expected, held to what the binomial distribution says.
 
     Near 0 and 1 the transform makes a small count look rarer than it is (1 row where 10 are expected: 5 sd instead of
     3.5); beyond 8 sd both agree that it is no chance.
@@ -158,7 +180,7 @@ def _apart(some: Any, total: Any) -> Any:
     import numpy as np
     from scipy.special import bdtr, bdtrc, ndtri
 
-    p = some[0] / max(total[0], 1.0)
+    p = np.clip(p, 0.0, 1.0)
     h = 2 * np.arcsin(np.sqrt((some + 0.375) / (total + 0.75))) - 2 * np.arcsin(np.sqrt(p))
     h[0] = 0.0
     down = bdtr(some, total.astype(np.int64), p)

@@ -24,19 +24,26 @@ REAL = {
 
 
 def stream(kind: str, rows: int, periods: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``periods × rows × columns`` without drift: `iid`, `ar0.5`, `ar0.9`, or `seasonal` (a day and a week)."""
+    """Return ``periods × rows × columns`` without drift: `iid`, `ar0.5`, `ar0.9`, `seasonal` (a day and a week), or
+    `periods0.9`: rows that are independent around a level that is AR(1) from period to period, 0.3 sd."""
     total = rows * periods
     if kind.startswith("ar"):
-        rho = float(kind[2:])
-        noise = rng.normal(size=(total + 500, COLUMNS)) * (1 - rho**2) ** 0.5
-        values = lfilter([1], [1, -rho], noise, axis=0)[500:]
+        values = _autoregressive(total, float(kind[2:]), rng)
     else:
         values = rng.normal(size=(total, COLUMNS))
+    if kind.startswith("periods"):
+        values += 0.3 * np.repeat(_autoregressive(periods, float(kind[7:]), rng), rows, axis=0)
     if kind == "seasonal":  # seven periods are a week, a period is a day; every column peaks at an hour of its own
         phase = rng.uniform(0, 2 * np.pi, COLUMNS)
         at = np.arange(total)[:, None] / rows
         values += np.sin(2 * np.pi * at + phase) + 0.5 * np.sin(2 * np.pi * at / 7 + phase)
     return values.reshape(periods, rows, COLUMNS)
+
+
+def _autoregressive(rows: int, rho: float, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.normal(size=(rows + 500, COLUMNS)) * (1 - rho**2) ** 0.5
+    found: np.ndarray = lfilter([1], [1, -rho], noise, axis=0)[500:]
+    return found
 
 
 def real_shuffles(rows: int, periods: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,6 +1,7 @@
 """Reasons: estimates before labels come, their reconciliation, and faults that no retrain must learn."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -125,6 +126,7 @@ def test_a_store_that_is_down_gives_no_verdict_and_so_no_retrain(world):
     from dataclasses import replace
 
     from retrain_pipeline.lake.tables import Lake
+    from retrain_pipeline.monitoring.errors import MonitoringUnread
     from retrain_pipeline.monitoring.monitor import monitor_period
     from retrain_pipeline.triggers.policy import decide
     from retrain_pipeline.triggers.state import read_state
@@ -135,9 +137,42 @@ def test_a_store_that_is_down_gives_no_verdict_and_so_no_retrain(world):
         "access_key_id": "a", "secret_access_key": "b", "max_retries": "0", "retry_timeout": "1s", "timeout": "1s",
     }  # fmt: skip
     down = replace(world.stores, lake=Lake("s3://lake/x", nowhere))
-    with pytest.raises(OSError, match=r"127\.0\.0\.1"):
+    with pytest.raises(MonitoringUnread, match=r"not monitored.*127\.0\.0\.1"):
         monitor_period(down, world.spec, world.period(6))
     assert world.stores.ledger.latest("small", "monitored") is None
     state = read_state(world.stores.ledger, world.spec, in_flight=False)
     assert decide(state).action == "wait"
     assert world.monitor(6).performance.verdict is Verdict.FAIL  # once the store is back
+
+
+@pytest.mark.fault("P34")
+@pytest.mark.parametrize("table", ["features", "predictions", "feedback", "labels"])
+def test_a_table_that_lost_its_files_gives_no_verdict(world, table):
+    from retrain_pipeline.errors import TransientError
+
+    world.pass_week(6)
+    files = [file for file in Path(world.stores.lake.url).rglob("*.parquet") if f"/{table}/" in str(file)]
+    assert files
+    for file in files:
+        file.rename(file.with_suffix(".away"))
+    with pytest.raises(TransientError, match="not monitored"):
+        world.monitor(6)
+    assert world.stores.ledger.latest("small", "monitored") is None
+    for file in files:
+        file.with_suffix(".away").rename(file)
+    assert world.monitor(6).drift.verdict is Verdict.PASS
+
+
+@pytest.mark.fault("P34")
+def test_a_reference_that_cannot_be_read_gives_no_verdict(world, monkeypatch):
+    from retrain_pipeline.artifacts import Artifacts, ArtifactsUnreachable
+
+    def down(self, digest):
+        raise ArtifactsUnreachable("the store does not answer")
+
+    world.pass_week(6)
+    with monkeypatch.context() as broken:
+        broken.setattr(Artifacts, "get", down)
+        with pytest.raises(ArtifactsUnreachable):
+            world.monitor(6)
+    assert world.stores.ledger.latest("small", "monitored") is None
