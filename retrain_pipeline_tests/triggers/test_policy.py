@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -356,3 +356,38 @@ def test_in_any_history_attempts_cool_down_and_new_labels_bound_the_trigger(
         of_moment = [one for one in made if one.as_of == moment]
         assert [one.attempt for one in of_moment] == list(range(1, len(of_moment) + 1))
         assert all(one.outcome not in ANSWERED for one in of_moment[:-1])
+
+
+def told(story):
+    """Let ten weeks pass, every retrain rejected; return what was decided each week."""
+    decisions = []
+    for week in range(3, 13):
+        story.monitored(week, "FAIL")
+        decision = story.look()
+        decisions.append((decision.action, decision.kind, decision.trigger_id, decision.attempt))
+        if decision.action == "retrain":
+            story.answer("rejected")
+            decisions.append(story.look().action)  # the same evidence, a tick later
+    return decisions
+
+
+@pytest.mark.fault("P18")
+@pytest.mark.parametrize("jumps", [(0, 1, -1), (0, -1, -1, -1), (365, -365)], ids=["±1 day", "ever earlier", "a year"])
+def test_a_clock_that_jumps_changes_no_decision_and_asks_for_nothing_twice(make_story, monkeypatch, jumps):
+    from retrain_pipeline.ledger import writing
+
+    calm = told(make_story().with_champion())
+    moment, steps = [datetime.now(UTC)], cycle(jumps)
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            moment[0] += timedelta(days=next(steps), milliseconds=-1)
+            return moment[0]
+
+    monkeypatch.setattr(writing, "datetime", Jumping)
+    story = make_story().with_champion()
+    assert told(story) == calm
+    entries = story.ledger.entries()
+    assert [entry.at_utc for entry in entries] != sorted(entry.at_utc for entry in entries)
+    assert story.ledger.verify().verdict is Verdict.PASS
