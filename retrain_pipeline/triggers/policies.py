@@ -13,11 +13,12 @@ from retrain_pipeline.verdicts import Verdict
 
 HORIZON = 200
 """The longest cycle that is thought of, in periods."""
-DECAY = 0.3
+DECAY = 0.5
 """Weight of a period's excess in the present rate, relative to the period after it."""
 CAUTION = 1 / 0.7
-"""The rate must exceed what a cycle costs on average by this factor: estimates of few hundred rows are noisy, and one
-that is too high by chance costs a whole retrain."""
+"""The rate must exceed what a cycle costs on average by this factor: both are estimates from a few hundred rows."""
+PAYBACK = 2
+"""Periods within which the present rate pays a retrain back: then it is due, whatever the staleness curve says."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,16 @@ class CumulativeExcess:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Retrain when going on would cost more than a cycle costs on average.
+    """Retrain when going on would cost more than a cycle costs on average, or what is lost already pays for it.
 
     A cycle of T periods costs one retrain and the excess of its ages, per period (cost + Σ_{j<T} e(j)) / T, where e(j)
     is the mean excess of champions of age j, made to rise with age. Least over T it is the rate that cannot be beaten
     in the long run (renewal reward; Ross 1996, *Stochastic Processes*, ch. 3.6); once the excess that the next period
     will bring is above it, serving on costs more than starting anew. Where excess grows by r a period this gives the
     best interval √(2·cost/r); after a jump it asks at once, if a model fitted anew would do better, and not if not.
+
+    The curve is a guess until there were many champions, and flattens where excess comes and goes. So a present rate
+    that pays a retrain back within `PAYBACK` periods is enough by itself, without the growth that the curve promises.
     """
 
     cost: float
@@ -116,7 +120,7 @@ class Adaptive:
         return f"adaptive:{self.cost:g}"
 
     def look(self, course: Course) -> Opinion:
-        """Return whether the present rate of excess is above the best cycle's."""
+        """Return whether the coming excess is above the best cycle's rate, or the present one pays a retrain back."""
         excess = course.excess
         if not excess:
             return Opinion(False, ("no labelled period since the champion's data ended",))
@@ -125,12 +129,13 @@ class Adaptive:
         now = present_rate(excess)
         coming = now + slope * (1 + mean_back(len(excess)))
         least, periods = best_cycle(self.cost, staleness(runs), slope)
-        limit = CAUTION * least
+        limit, enough = CAUTION * least, self.cost / PAYBACK
         words = (
             f"a model fitted anew would have saved {now:.4g} a period of late and saves {coming:.4g} in the next; "
-            f"the best cycle, {periods} periods, costs {least:.4g} a period (retrain {self.cost:g}): limit {limit:.4g}",
+            f"the best cycle, {periods} periods, costs {least:.4g} a period (retrain {self.cost:g}): limit {limit:.4g}; "
+            f"{enough:.4g} of late pays a retrain back in {PAYBACK} periods",
         )
-        return Opinion(now > 0 and coming >= limit, words)
+        return Opinion(now > 0 and (coming >= limit or now >= enough), words)
 
 
 def _weights(count: int) -> list[float]:
@@ -145,7 +150,7 @@ def present_rate(excess: Sequence[float]) -> float:
     Examples
     --------
     >>> round(present_rate([0.0, 0.1]), 4)
-    0.0769
+    0.0667
     """
     return sum(weight * one for weight, one in zip(_weights(len(excess)), excess, strict=True))
 
@@ -160,7 +165,7 @@ def growth(runs: Sequence[Sequence[float]]) -> float:
 
     Examples
     --------
-    >>> growth([[0.0, 0.1, 0.2], [0.0, 0.1]])
+    >>> round(growth([[0.0, 0.1, 0.2], [0.0, 0.1]]), 4)
     0.1
     """
     pairs = [(age, one) for run in runs for age, one in enumerate(run)]
