@@ -113,7 +113,7 @@ def test_adaptive_asks_once_the_excess_of_late_pays_a_retrain_back_in_two_period
     assert not Adaptive(0.1).look(course([0.24] * 6, past=plateau)).retrain
     asked = Adaptive(0.1).look(course([0.2] + [0.26] * 6, past=plateau))
     assert asked.retrain
-    assert "pays a retrain back in 2 periods" in asked.reasons[0]
+    assert "pays a retrain back in 2 periods" in asked.reasons[1]
 
 
 def test_late_labels_put_adaptive_off_by_the_delay_and_no_more():
