@@ -16,8 +16,9 @@ HORIZON = 200
 DECAY = 0.3
 """Weight of a period's excess in the present rate, relative to the period after it."""
 CAUTION = 1 / 0.7
-"""The rate must exceed what a cycle costs on average by this factor: estimates of few hundred rows are noisy, and one
-that is too high by chance costs a whole retrain."""
+"""The rate must exceed what a cycle costs on average by this factor: both are estimates from a few hundred rows."""
+PAYBACK, PROOF = 2, 0.5
+"""Excess that pays a retrain back in so many periods is reason by itself; as a mean with this decay, a steadier one."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,16 @@ class CumulativeExcess:
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Retrain when going on would cost more than a cycle costs on average.
+    """Retrain when going on would cost more than a cycle costs on average, or has plainly cost a retrain.
 
     A cycle of T periods costs one retrain and the excess of its ages, per period (cost + Σ_{j<T} e(j)) / T, where e(j)
     is the mean excess of champions of age j, made to rise with age. Least over T it is the rate that cannot be beaten
     in the long run (renewal reward; Ross 1996, *Stochastic Processes*, ch. 3.6); once the excess that the next period
     will bring is above it, serving on costs more than starting anew. Where excess grows by r a period this gives the
     best interval √(2·cost/r); after a jump it asks at once, if a model fitted anew would do better, and not if not.
+
+    The curve is a guess until there were many champions, and too high where excess comes and goes. So excess of late
+    that pays a retrain back in `PAYBACK` periods is enough, whatever the curve says.
     """
 
     cost: float
@@ -116,43 +120,45 @@ class Adaptive:
         return f"adaptive:{self.cost:g}"
 
     def look(self, course: Course) -> Opinion:
-        """Return whether the present rate of excess is above the best cycle's."""
+        """Return whether the coming excess is above the best cycle's rate, or that of late pays a retrain back."""
         excess = course.excess
         if not excess:
             return Opinion(False, ("no labelled period since the champion's data ended",))
         runs = (*course.past, excess)
         slope = growth(runs)
-        now = present_rate(excess)
+        now, proven = present_rate(excess), present_rate(excess, PROOF)
         coming = now + slope * (1 + mean_back(len(excess)))
         least, periods = best_cycle(self.cost, staleness(runs), slope)
-        limit = CAUTION * least
+        limit, enough = CAUTION * least, self.cost / PAYBACK
         words = (
             f"a model fitted anew would have saved {now:.4g} a period of late and saves {coming:.4g} in the next; "
             f"the best cycle, {periods} periods, costs {least:.4g} a period (retrain {self.cost:g}): limit {limit:.4g}",
+            f"over a little longer it would have saved {proven:.4g}; {enough:.4g} pays a retrain back in "
+            f"{PAYBACK} periods",
         )
-        return Opinion(now > 0 and coming >= limit, words)
+        return Opinion(now > 0 and (coming >= limit or proven >= enough), words)
 
 
-def _weights(count: int) -> list[float]:
-    """Return the weights of periods in the present rate, the oldest first; they add up to 1."""
-    weights = [DECAY**back for back in reversed(range(count))]
+def _weights(count: int, decay: float) -> list[float]:
+    """Return the weights of periods in a rate, the oldest first; they add up to 1."""
+    weights = [decay**back for back in reversed(range(count))]
     return [one / sum(weights) for one in weights]
 
 
-def present_rate(excess: Sequence[float]) -> float:
-    """Return the mean of the excess, later periods counting more by `DECAY`.
+def present_rate(excess: Sequence[float], decay: float = DECAY) -> float:
+    """Return the mean of the excess, an earlier period counting `decay` times as much as the one after it.
 
     Examples
     --------
     >>> round(present_rate([0.0, 0.1]), 4)
     0.0769
     """
-    return sum(weight * one for weight, one in zip(_weights(len(excess)), excess, strict=True))
+    return sum(weight * one for weight, one in zip(_weights(len(excess), decay), excess, strict=True))
 
 
 def mean_back(count: int) -> float:
     """Return how many periods the present rate lies behind the newest known one, on average."""
-    return sum(weight * back for weight, back in zip(_weights(count), reversed(range(count)), strict=True))
+    return sum(weight * back for weight, back in zip(_weights(count, DECAY), reversed(range(count)), strict=True))
 
 
 def growth(runs: Sequence[Sequence[float]]) -> float:
@@ -160,7 +166,7 @@ def growth(runs: Sequence[Sequence[float]]) -> float:
 
     Examples
     --------
-    >>> growth([[0.0, 0.1, 0.2], [0.0, 0.1]])
+    >>> round(growth([[0.0, 0.1, 0.2], [0.0, 0.1]]), 4)
     0.1
     """
     pairs = [(age, one) for run in runs for age, one in enumerate(run)]

@@ -1,10 +1,18 @@
 """Triggers in use elsewhere, as policies of a replay: drift detectors over row errors, and tests over inputs."""
 
+import json
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from retrain_pipeline.canonical import digest_of, sha256
+from retrain_pipeline.replay.episode import play_policy
+from retrain_pipeline.replay.history import History
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.triggers.course import Course, Opinion, Policy
 
@@ -30,6 +38,16 @@ class Detector:
         return Opinion(fired, ())
 
 
+def columns_of(history: History) -> np.ndarray:
+    """Return the features as numbers, categories by their code."""
+    return np.column_stack(
+        [
+            column.to_numpy(float) if column.dtype != object else column.astype("category").cat.codes.to_numpy(float)
+            for _, column in history.features.items()
+        ]
+    )
+
+
 class InputTest:
     """A test of the newest batch's inputs against the rows that the champion learned from."""
 
@@ -38,14 +56,7 @@ class InputTest:
     ):
         self.name, self._fires, self._window = name, fires, window
         self._history = matrix.history
-        self._columns = np.column_stack(
-            [
-                column.to_numpy(float)
-                if column.dtype != object
-                else column.astype("category").cat.codes.to_numpy(float)
-                for _, column in matrix.history.features.items()
-            ]
-        )
+        self._columns = columns_of(matrix.history)
 
     def look(self, course: Course) -> Opinion:
         starts = self._history.starts
@@ -56,6 +67,55 @@ class InputTest:
             rows = np.random.default_rng(0).choice(len(reference), REFERENCE_ROWS, replace=False)
             reference = reference[np.sort(rows)]
         return Opinion(self._fires(reference, self._columns[starts[newest] : starts[newest + 1]]), ())
+
+
+class NannyML:
+    """NannyML in an environment of its own: any column's alert on the newest batch, against the rows learned from."""
+
+    def __init__(self, interpreter: str, matrix: LossMatrix, window: int | None) -> None:
+        self.name, self._window, self._starts = "NannyML, any column", window, matrix.history.starts
+        self._folder = TemporaryDirectory()
+        file = Path(self._folder.name) / "columns.npy"
+        np.save(file, columns_of(matrix.history))
+        script = Path(__file__).with_name("nannyml_peer.py")
+        self._peer = subprocess.Popen(
+            [interpreter, script, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def look(self, course: Course) -> Opinion:
+        newest = course.first + len(course.champion) + course.lag - 1
+        begin = 0 if self._window is None else max(0, course.first - self._window)
+        rows = self._starts[begin], self._starts[course.first], self._starts[newest], self._starts[newest + 1]
+        assert self._peer.stdin is not None
+        assert self._peer.stdout is not None
+        print(max(rows[0], rows[1] - REFERENCE_ROWS), *rows[1:], file=self._peer.stdin)
+        return Opinion(bool(int(self._peer.stdout.readline())), ())
+
+
+class Recorded:
+    """A peer's retrains in an earlier run: peers look at nothing of ours, so they are asked once."""
+
+    def __init__(self, name: str, retrains: list[int]) -> None:
+        self.name, self._retrains = name, frozenset(retrains)
+
+    def look(self, course: Course) -> Opinion:
+        return Opinion(course.first + len(course.champion) + course.lag in self._retrains, ())
+
+
+def asked_once(
+    name: str, make: Callable[[float], Policy], matrix: LossMatrix, window: int | None, warm_up: int, cache: Path
+) -> tuple[Recorded, float]:
+    """Return a peer's retrains as a policy, and the seconds that its looks took; from the cache where they are."""
+    versions = {one: version(one) for one in ("river", "evidently", "scipy", "scikit-learn")}
+    asked = {"peer": name, "set": matrix.history.digest, "known": list(matrix.history.known), "window": window}
+    source = sha256(Path(__file__).read_bytes())
+    file = cache / "peers" / f"{digest_of({**asked, 'warm_up': warm_up, 'source': source, **versions})}.json"
+    if not file.exists():
+        episode = play_policy(matrix, make(0.0), warm_up)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"peer": name, "retrains": episode.retrains, "seconds": episode.seconds}))
+    found = json.loads(file.read_text())
+    return Recorded(name, found["retrains"]), float(found["seconds"])
 
 
 class Constant:
@@ -98,10 +158,33 @@ def psi_02(reference: np.ndarray, batch: np.ndarray) -> bool:
     return False
 
 
-def half_the_columns(reference: np.ndarray, batch: np.ndarray) -> bool:
-    """Half of the columns at 5 %: the rule of Evidently's default preset, with its test for fewer than 1,000 rows."""
-    values = list(_ks_values(reference, batch))
-    return sum(p < 0.05 for p in values) >= 0.5 * len(values)
+class Evidently:
+    """The verdict of Evidently's drift preset at its defaults: half of the columns drifted, each by its own test.
+
+    `DriftedColumnsCount` is the metric of `DataDriftPreset` that says so; the preset's pages are left out.
+    """
+
+    def __init__(self, categorical: list[int]) -> None:
+        self._categorical = categorical
+
+    def __call__(self, reference: np.ndarray, batch: np.ndarray) -> bool:
+        import pandas as pd
+        from evidently import DataDefinition, Dataset, Report
+        from evidently.metrics import DriftedColumnsCount
+
+        told = ~(np.isnan(reference).all(axis=0) | np.isnan(batch).all(axis=0))
+        names = {index: f"x{index}" for index in np.flatnonzero(told)}
+        definition = DataDefinition(
+            numerical_columns=[name for index, name in names.items() if index not in self._categorical],
+            categorical_columns=[name for index, name in names.items() if index in self._categorical],
+        )
+        now, then = (
+            Dataset.from_pandas(pd.DataFrame(side[:, told], columns=list(names.values())), data_definition=definition)
+            for side in (batch, reference)
+        )
+        metric = DriftedColumnsCount()
+        value = Report([metric]).run(now, then).dict()["metrics"][0]["value"]
+        return bool(value["share"] >= metric.drift_share)
 
 
 class Mmd:
@@ -149,11 +232,12 @@ def peers(matrix: LossMatrix, window: int | None) -> dict[str, Callable[[float],
             "HDDM_A": drift.binary.HDDMA,
             "HDDM_W": drift.binary.HDDMW,
         }
+    categorical = np.flatnonzero(matrix.history.features.dtypes.eq(object)).tolist()
     inputs = {
         "KS any p<0.05": ks_any,
         "KS Bonferroni": ks_bonferroni,
         "PSI > 0.2": psi_02,
-        "half the columns (Evidently's rule)": half_the_columns,
+        "Evidently's preset": Evidently(categorical),
         "MMD, dynamic quantile": Mmd(int(np.diff(matrix.history.starts).mean())),
     }
     found: dict[str, Callable[[float], Policy]] = {}
@@ -161,5 +245,7 @@ def peers(matrix: LossMatrix, window: int | None) -> dict[str, Callable[[float],
         found[name] = lambda _, name=name, make=make: Detector(name, make, matrix, binary)
     for name, fires in inputs.items():
         found[name] = lambda _, name=name, fires=fires: InputTest(name, fires, matrix, window)
+    if nannyml := os.environ.get("RETRAIN_BENCH_NANNYML_PYTHON"):
+        found["NannyML, any column"] = lambda _: NannyML(nannyml, matrix, window)
     found["always"] = lambda _: Constant("always", True)
     return found

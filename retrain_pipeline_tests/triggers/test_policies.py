@@ -1,5 +1,7 @@
 """Policies: what each looks at, and that the adaptive one retrains when a cycle is worth it."""
 
+import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -85,6 +87,48 @@ def test_adaptive_finds_the_best_interval_where_excess_grows_with_age(rate, cost
     mean = sum(settled) / len(settled)
     # the caution against noise makes it a little later; the cost of a cycle is flat around its best length
     assert abs(mean - best) <= max(1.0, 0.4 * best), (best, lengths)
+
+
+@pytest.mark.requirement("D3", "D16")
+@pytest.mark.parametrize("seed", range(5))
+def test_adaptive_hardly_asks_where_excess_is_noise_only(seed):
+    # ± 0.01 is what a mean over a few hundred rows wanders by; nothing grows with age
+    noise = random.Random(seed)
+    assert len(cycle_lengths(lambda age: noise.gauss(0, 0.01) if age else 0.0, cost=0.1)) <= 300 // 25
+
+
+@pytest.mark.parametrize("cost", [0.02, 0.1])
+def test_adaptive_stays_calm_through_a_season_that_old_and_new_models_feel_alike(cost):
+    # a benign season: losses rise and fall by more than a retrain costs, of a fresh model as of the champion
+    season = [0.2 + 0.1 * math.sin(2 * math.pi * week / 52) for week in range(156)]
+    asked = [
+        Adaptive(cost).look(course([one + 0.001 for one in season[:n]], season[:n])).retrain for n in range(1, 156)
+    ]
+    assert not any(asked)
+
+
+def test_adaptive_asks_once_the_excess_of_late_pays_a_retrain_back_in_two_periods():
+    # old champions have shown a curve that stays high: a new one gets no better, and going on never looks dear
+    plateau = ((0.0, *[0.1] * 30),) * 3
+    assert not Adaptive(0.1).look(course([0.24] * 6, past=plateau)).retrain
+    asked = Adaptive(0.1).look(course([0.2] + [0.26] * 6, past=plateau))
+    assert asked.retrain
+    assert "pays a retrain back in 2 periods" in asked.reasons[1]
+
+
+def test_late_labels_put_adaptive_off_by_the_delay_and_no_more():
+    jump, delay, cost = 20, 4, 0.05
+    excess = [0.0] * jump + [0.15] * 20
+
+    def first_ask(lag: int) -> int:
+        return next(
+            now
+            for now in range(lag + 1, len(excess))
+            if Adaptive(cost).look(course([0.2 + one for one in excess[: now - lag]], lag=lag)).retrain
+        )
+
+    assert first_ask(0) == jump + 1
+    assert first_ask(delay) == jump + 1 + delay
 
 
 def test_a_dearer_retrain_is_asked_for_less_often():
