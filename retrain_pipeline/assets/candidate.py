@@ -23,7 +23,7 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def candidate(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.learning.build import build_candidate
         from retrain_pipeline.learning.frozen import recorded_training_set
-        from retrain_pipeline.learning.manifest import TriggerRef
+        from retrain_pipeline.learning.manifest import TriggerRef, fit_seconds
         from retrain_pipeline.monitoring.reference import store_reference
         from retrain_pipeline.triggers.retrain import note_candidate, retrain_of, subject_of
 
@@ -42,7 +42,14 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
                 actor=run_actor(context),
             )
             store_reference(opened, spec, manifest.version)
-            note_candidate(opened.ledger, spec.name, manifest.version, context.run.run_id, run_actor(context))
+            note_candidate(
+                opened.ledger,
+                spec.name,
+                manifest.version,
+                context.run.run_id,
+                run_actor(context),
+                fit_seconds=fit_seconds(opened, manifest),
+            )
         return dg.MaterializeResult(
             metadata=metadata(
                 {

@@ -28,13 +28,14 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.replay.decisions import redecide
         from retrain_pipeline.replay.picture import frontier_plot
         from retrain_pipeline.replay.report import POLICIES, replay_model
+        from retrain_pipeline.triggers.cost import retrain_cost
 
         opened = stores.open()
         found = replay_model(
             opened,
             spec,
             config.policies or POLICIES,
-            config.costs or [spec.trigger.retrain_cost],
+            config.costs or [retrain_cost(opened.ledger, spec)],
             stores.folder() / "replay",
             progress=lambda done, total: context.log.info(f"{done} of {total} models fitted"),
         )

@@ -27,6 +27,7 @@ def replay_record(
     """Replay a model's record and show what came."""
     from retrain_pipeline.replay.decisions import redecide
     from retrain_pipeline.replay.report import POLICIES, replay_model
+    from retrain_pipeline.triggers.cost import retrain_cost
 
     spec = declaration_named(model).spec
     stores = open_state(home)
@@ -37,7 +38,7 @@ def replay_record(
             stores,
             spec,
             policies or POLICIES,
-            costs or [spec.trigger.retrain_cost],
+            costs or [retrain_cost(stores.ledger, spec)],
             cache,
             workers=os.cpu_count() or 1,
             progress=lambda done, total: progress.update(task, completed=done, total=total),

@@ -1,7 +1,8 @@
 """The manifest of a version: everything that made it, by digest. It is written once and names all that must be kept."""
 
+import math
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +12,9 @@ from retrain_pipeline.learning.environment import CodeRevision, Environment
 from retrain_pipeline.learning.training_set import TrainingSet
 from retrain_pipeline.learning.windows import FitWindow
 from retrain_pipeline.strict import Strict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -152,3 +156,9 @@ def version_id(
         }
     )
     return f"{as_of:%Y%m%d}-{digest[:8]}"
+
+
+def fit_seconds(stores: "Stores", manifest: VersionManifest) -> float:
+    """Return what the fits of a version's search took together."""
+    trials = stores.artifacts.get_json(manifest.leaderboard)["trials"]
+    return math.fsum(trial["wall_seconds"] for trial in trials)

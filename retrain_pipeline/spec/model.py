@@ -172,6 +172,8 @@ class Trigger(Strict):
     """What asks for a retrain: see docs/triggers.md."""
     retrain_cost: float = Field(0.02, ge=0)
     """What a retrain costs, as a mean loss over one period: of a regression in shares of the label's size."""
+    cost_per_hour: float | None = Field(None, gt=0)
+    """The same for an hour of fitting: the cost is then that of the newest retrain's measured hours."""
     expected_run_length_periods: float = Field(200, gt=1)
     """Looks from one false alarm of a check to the next when nothing changes."""
     min_drift_sd: float = Field(0.1, ge=0)

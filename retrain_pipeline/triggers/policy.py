@@ -101,6 +101,8 @@ class TriggerState:
     overruled: bool = False
     """A person has looked at the doubts of this evidence and lets the retraining go on."""
     fleet: Fleet = _UNBOUNDED
+    cost: float | None = None
+    """What a retrain costs now; None: as declared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,7 @@ def _halted(state: TriggerState, evidence: Evidence) -> str | None:
 
 
 def _policy(state: TriggerState) -> Policy:
-    return policy_named(state.trigger.policy, state.trigger.retrain_cost)
+    return policy_named(state.trigger.policy, state.trigger.retrain_cost if state.cost is None else state.cost)
 
 
 def _wait(seen: tuple[str, ...], *reasons: str) -> TriggerDecision:

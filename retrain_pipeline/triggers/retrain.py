@@ -94,14 +94,23 @@ def retrain_of(ledger: "Ledger", model: str, run_id: str) -> Retrain:
     return _from_entry(newest[0])
 
 
-def note_candidate(ledger: "Ledger", model: str, version: str, run_id: str, actor: str) -> Entry:
-    """Record which version a run built: a repeated retrain gives a version that another run registered already."""
+def note_candidate(
+    ledger: "Ledger", model: str, version: str, run_id: str, actor: str, *, fit_seconds: float | None = None
+) -> Entry:
+    """Record which version a run built: a repeated retrain gives a version that another run registered already.
+
+    Parameters
+    ----------
+    fit_seconds
+        What the fits of its search took together; what a retrain costs where `trigger.cost_per_hour` is declared.
+    """
     return ledger.append(
         NewEntry(
             actor=actor,
             action="candidate_built",
             model=model,
             subject=version,
+            payload={} if fit_seconds is None else {"fit_seconds": round(fit_seconds, 3)},
             run_id=run_id,
             key=f"candidate_built:{run_id}:{version}",
         )

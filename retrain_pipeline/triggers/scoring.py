@@ -18,6 +18,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.periods import as_utc
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
+from retrain_pipeline.triggers.cost import retrain_cost
 from retrain_pipeline.triggers.judged import Judged, judged_retrains
 from retrain_pipeline.verdicts import Verdict
 
@@ -97,7 +98,7 @@ def _score(stores: Stores, spec: ModelSpec, judged: Judged, periods: list[str], 
         words=f"{judged.version} served no period",
         periods=len(periods),
         final=final,
-        cost=spec.trigger.retrain_cost,
+        cost=retrain_cost(stores.ledger, spec),
     )
     try:
         rows = [found for period in periods if len(found := _labelled(stores, spec, period, as_of, len(periods)))]

@@ -9,6 +9,7 @@ from retrain_pipeline.monitoring.diagnosis import FAULTS
 from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline.triggers.cost import retrain_cost
 from retrain_pipeline.triggers.course import Course
 from retrain_pipeline.triggers.halts import halts, overruled, standing_word
 from retrain_pipeline.triggers.policy import Attempt, Evidence, Fleet, Outcome, TriggerDecision, TriggerState
@@ -65,6 +66,7 @@ def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet =
         halted=halts(word),
         overruled=evidence is not None and overruled(word, evidence.seq),
         fleet=fleet,
+        cost=retrain_cost(ledger, spec),
     )
 
 

@@ -14,7 +14,7 @@ PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 RISEN = {"performance": FAIL, "drift": PASS, "loss": 0.3, "validated_up_to": 0.2}
 
 
-@pytest.mark.requirement("D16", "D32")
+@pytest.mark.requirement("D16", "D24", "D32")
 @pytest.mark.parametrize("task", ["binary", "regression"])
 @pytest.mark.parametrize("injected", INJECTED)
 def test_an_injected_cause_is_named(injected, task):

@@ -22,6 +22,7 @@ def course(world):
     return None if found is None else Staleness.from_json(found)
 
 
+@pytest.mark.requirement("A30", "D5")
 def test_there_is_no_excess_while_nothing_changes_and_it_is_what_a_fresh_model_saves_once_it_does(make_world):
     world = make_world()
     for week in range(6):

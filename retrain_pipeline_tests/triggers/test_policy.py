@@ -13,6 +13,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.triggers.errors import PolicyRefused
 from retrain_pipeline.triggers.halts import FLEET_LIMIT, fleet_use, halt, resume
 from retrain_pipeline.triggers.policy import ANSWERED, Attempt, Evidence, Fleet, TriggerState, decide
+from retrain_pipeline.triggers.retrain import note_candidate
 from retrain_pipeline.triggers.state import read_state, run_key
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.triggers.conftest import START, declared
@@ -391,3 +392,15 @@ def test_a_clock_that_jumps_changes_no_decision_and_asks_for_nothing_twice(make_
     entries = story.ledger.entries()
     assert [entry.at_utc for entry in entries] != sorted(entry.at_utc for entry in entries)
     assert story.ledger.verify().verdict is Verdict.PASS
+
+
+def test_measured_hours_at_a_declared_price_are_the_cost(make_story):
+    small = judged((0.3, 0.3), (0.33, 0.3), (0.33, 0.3))["staleness"]
+    story = make_story(retrain_cost=0.02, cost_per_hour=36.0).with_champion()
+    course = {"staleness": {**small, "version": story.champion}}
+    story.monitored(5, **course)
+    assert read_state(story.ledger, story.spec, in_flight=False).cost == 0.02  # nothing was measured yet
+    assert story.look().action == "retrain"
+    note_candidate(story.ledger, "small", "v9", "run-9", "test", fit_seconds=100.0)
+    assert read_state(story.ledger, story.spec, in_flight=False).cost == pytest.approx(1.0)
+    assert story.look().action == "wait"
