@@ -52,7 +52,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
         opened = stores.open()
         for period in context.partition_keys:
-            shown = Shown(opened, spec, monitor_period(opened, spec, period, context.run_id, root=data_root()))
+            shown = Shown(opened, spec, monitor_period(opened, spec, period, context.run.run_id, root=data_root()))
             # of a back-fill each period gets its own numbers, so that they plot as they would have day by day
             context.add_asset_metadata(shown_metadata(shown), partition_key=period)
         score_retrains(opened, spec, shown.report.as_of)

@@ -192,12 +192,18 @@ Costs = Annotated[
 
 
 @app.command()
-def replay(model: Model, policy: Policies = None, cost: Costs = None, home: Home = None) -> None:
+def replay(
+    model: Model,
+    policy: Policies = None,
+    cost: Costs = None,
+    page: Annotated[Path | None, typer.Option(help="Markdown file to write, for the review of a change.")] = None,
+    home: Home = None,
+) -> None:
     """Ask what trigger policies would have done over a model's record, labels arriving when they did."""
     from retrain_pipeline.cli.replay import replay_record
 
     with refusals_told():
-        replay_record(console, model, policy or (), cost or (), home)
+        replay_record(console, model, policy or (), cost or (), home, page)
 
 
 @app.command(name="replay-table")

@@ -22,10 +22,16 @@ _TREES = {"max_iter": 100, "early_stopping": False}
 
 
 def replay_record(
-    console: Console, model: str, policies: Sequence[str], costs: Sequence[float], home: Path | None
+    console: Console,
+    model: str,
+    policies: Sequence[str],
+    costs: Sequence[float],
+    home: Path | None,
+    page: Path | None = None,
 ) -> None:
-    """Replay a model's record and show what came."""
+    """Replay a model's record and show what came; `page` gets it as Markdown, for the review of a change."""
     from retrain_pipeline.replay.decisions import redecide
+    from retrain_pipeline.replay.proposal import write_proposal
     from retrain_pipeline.replay.report import POLICIES, replay_model
     from retrain_pipeline.triggers.cost import retrain_cost
 
@@ -44,7 +50,13 @@ def replay_record(
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     show_replay(console, model, found, cache / f"{model}.png")
-    show_decisions(console, spec, redecide(stores.ledger, spec))
+    live = redecide(stores.ledger, spec)
+    show_decisions(console, spec, live)
+    if page is not None:
+        declared = spec.trigger.policy
+        others = {name: redecide(stores.ledger, spec, name) for name in policies if name != declared}
+        write_proposal(page, found, declared, {declared: live, **others})
+        console.print(f"page: {page}", soft_wrap=True, highlight=False)
 
 
 def replay_table(

@@ -43,5 +43,21 @@ def test_a_models_record_is_replayed_as_its_champion_is_fitted(retrain, released
     monkeypatch.setattr(places, "DEFS", released.folder / "models")
     result = retrain("replay", "toy", "--home", released.folder / "state")
     assert result.exit_code == 0, (result.output, result.exception)
+    assert "decisions on record, taken again by adaptive: 6 the same" in " ".join(result.stdout.split())
     assert "periods served: 1, 2024-02-05" in result.stdout, result.stdout
     assert "cumulative_excess:0.2" in result.stdout
+
+
+@pytest.mark.requirement("D51")
+def test_a_change_of_policy_comes_with_a_page_of_its_replay(retrain, released, monkeypatch, tmp_path):
+    monkeypatch.setattr(places, "DEFS", released.folder / "models")
+    page = tmp_path / "proposal.md"
+    named = ("--policy", "adaptive", "--policy", "never")
+    result = retrain("replay", "toy", *named, "--page", page, "--home", released.folder / "state")
+    assert result.exit_code == 0, (result.output, result.exception)
+    told = page.read_text()
+    assert "Declared today: `adaptive`" in told
+    assert "## `adaptive` on the record\n\n6 decisions, 0 would be others." in told
+    assert "## `never` on the record\n\n6 decisions, 0 would be others." in told  # the first model is no policy's
+    assert "| 0.02 | never | 0 |" in told
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

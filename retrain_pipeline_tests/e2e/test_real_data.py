@@ -10,6 +10,7 @@ from retrain_pipeline.learning.losses import row_losses
 from retrain_pipeline.learning.reproduce import reproduce
 from retrain_pipeline.learning.training_set import freeze_training_set
 from retrain_pipeline.learning.versions import read_manifest
+from retrain_pipeline.replay.decisions import redecide
 from retrain_pipeline.verdicts import Verdict
 
 
@@ -58,6 +59,8 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
         f"{name}: {len(released)} released of {len(started)} retrains; loss {with_loop:.4f} with, {without:.4f} without"
     )
     assert with_loop < without
+    # the live policy, asked again with what was known at each look, decides as it did
+    assert [one for one in redecide(stores.ledger, spec) if not one.same] == []
     # the same moment again: the rows as they were known then, frozen anew and fitted anew, give the same answers
     last = read_manifest(stores, name, released[-1].subject)
     again = freeze_training_set(stores, spec, datetime.fromisoformat(last.as_of))
