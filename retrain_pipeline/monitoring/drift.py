@@ -6,6 +6,10 @@ farther than the minimum effect. One multiplicity rule: a look may raise a false
 and that error is split evenly over columns and, within a numeric column, 95 % to its level and the rest evenly over
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
+The declared rate holds for rows that depend on each other (AR(1) up to 0.9), for periods that do, and for seasons of
+which the reference shows the slope; a season that moves on for longer than the reference lasted is found as drift of the
+level, as it is one from what the champion learned (`docs/benchmarks/drift_calibration.md`).
+
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
 """
