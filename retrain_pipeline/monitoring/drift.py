@@ -6,9 +6,9 @@ farther than the minimum effect. One multiplicity rule: a look may raise a false
 and that error is split evenly over columns and, within a numeric column, 95 % to its level and the rest evenly over
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
-The declared rate holds for rows that depend on each other (AR(1) up to 0.9), for periods that do, and for seasons of
-which the reference shows the slope; a season that moves on for longer than the reference lasted is found as drift of the
-level, as it is one from what the champion learned (`docs/benchmarks/drift_calibration.md`).
+The declared rate is held, by what `docs/benchmarks/drift_calibration.md` shows, where rows or periods depend on each
+other (AR(1) up to 0.9), and through a season for a sixth of the time that the reference lasted. Later a season that is
+longer than the reference is drift of the level: of a year's, seen for a quarter, half a column a quarter on.
 
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.

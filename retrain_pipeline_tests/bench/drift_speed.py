@@ -114,7 +114,7 @@ def measured(code: str, folder: Path, table: str, python: str = sys.executable) 
 
 
 def incremental(folder: Path) -> list[list[str]]:
-    """Seconds, and those of the processor, of a check of one period whose summary is stored, over histories of other lengths."""
+    """Seconds, and those of the processor, of a check of one stored period, over histories of other lengths."""
     from retrain_pipeline.monitoring.drift import drift
     from retrain_pipeline.monitoring.summaries import Profile, with_edges
 
