@@ -6,6 +6,10 @@ farther than the minimum effect. One multiplicity rule: a look may raise a false
 and that error is split evenly over columns and, within a numeric column, 95 % to its level and the rest evenly over
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
+The declared rate is held, by what `docs/benchmarks/drift_calibration.md` shows, where rows or periods depend on each
+other (AR(1) up to 0.9), and through a season for a sixth of the time that the reference lasted. Later a season that is
+longer than the reference is drift of the level: of a year's, seen for a quarter, half a column a quarter on.
+
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
 """

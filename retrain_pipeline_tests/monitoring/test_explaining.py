@@ -137,7 +137,7 @@ def test_a_store_that_is_down_gives_no_verdict_and_so_no_retrain(world):
         "access_key_id": "a", "secret_access_key": "b", "max_retries": "0", "retry_timeout": "1s", "timeout": "1s",
     }  # fmt: skip
     down = replace(world.stores, lake=Lake("s3://lake/x", nowhere))
-    with pytest.raises(MonitoringUnread, match=r"not monitored.*127\.0\.0\.1"):
+    with pytest.raises(MonitoringUnread, match=r"(?s)not monitored.*127\.0\.0\.1"):
         monitor_period(down, world.spec, world.period(6))
     assert world.stores.ledger.latest("small", "monitored") is None
     state = read_state(world.stores.ledger, world.spec, in_flight=False)
