@@ -1,25 +1,27 @@
 """The ledger as it was: the same questions, answered as of an earlier entry."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from retrain_pipeline.ledger.entries import DeploymentRow, Entry, deployment_made_by
+
+
+class Question(TypedDict, total=False):
+    """What entries must match; see `Ledger.entries`."""
+
+    model: str | None
+    action: str | Sequence[str] | None
+    subject: str | None
+    run_id: str | None
+    after_seq: int
+    limit: int | None
+    newest_first: bool
 
 
 class Asked(Protocol):
     """What can be asked of a ledger, now or then; `Ledger` says what each question means."""
 
-    def entries(
-        self,
-        *,
-        model: str | None = None,
-        action: str | Sequence[str] | None = None,
-        subject: str | None = None,
-        run_id: str | None = None,
-        after_seq: int = 0,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> list[Entry]:
+    def entries(self, **asked: Unpack[Question]) -> list[Entry]:
         """Return the entries that match all that is given."""
 
     def latest(self, model: str, action: str | Sequence[str], subject: str | None = None) -> Entry | None:
@@ -41,29 +43,20 @@ class PastLedger:
     def __init__(self, whole: Sequence[Entry], upto: int) -> None:
         self._known = [entry for entry in whole if entry.seq <= upto]
 
-    def entries(
-        self,
-        *,
-        model: str | None = None,
-        action: str | Sequence[str] | None = None,
-        subject: str | None = None,
-        run_id: str | None = None,
-        after_seq: int = 0,
-        limit: int | None = None,
-        newest_first: bool = False,
-    ) -> list[Entry]:
+    def entries(self, **asked: Unpack[Question]) -> list[Entry]:
         """Return the entries that match all that is given; see `Ledger.entries`."""
+        action, after = asked.get("action"), asked.get("after_seq", 0)
         actions = (action,) if isinstance(action, str) else action
         found = [
             entry
-            for entry in (reversed(self._known) if newest_first else self._known)
-            if entry.seq > after_seq
-            and model in (None, entry.model)
-            and subject in (None, entry.subject)
-            and run_id in (None, entry.run_id)
+            for entry in (reversed(self._known) if asked.get("newest_first") else self._known)
+            if entry.seq > after
+            and asked.get("model") in (None, entry.model)
+            and asked.get("subject") in (None, entry.subject)
+            and asked.get("run_id") in (None, entry.run_id)
             and (actions is None or entry.action in actions)
         ]
-        return found[:limit]
+        return found[: asked.get("limit")]
 
     def latest(self, model: str, action: str | Sequence[str], subject: str | None = None) -> Entry | None:
         """Return the newest entry of an action about a model (and a subject)."""

@@ -23,11 +23,7 @@ def course(world):
 
 
 @pytest.mark.requirement("A30", "D5")
-def test_there_is_no_excess_while_nothing_changes_and_it_is_what_a_fresh_model_saves_once_it_does(make_world):
-    world = make_world()
-    for week in range(6):
-        world.pass_week(week)
-    world.release(5)
+def test_there_is_no_excess_while_nothing_changes_and_it_is_what_a_fresh_model_saves_once_it_does(world):
     played(world, 6, 7)
     calm = course(world)
     assert [one.period for one in calm.judged] == [world.period(6)]  # of week 7 labels still come
@@ -60,11 +56,7 @@ def test_the_fresh_twin_learns_what_a_retrain_right_before_could(make_world):
     assert list(features.columns) == sorted(features.columns)
 
 
-def test_a_champion_of_more_rows_than_a_twin_learns_from_is_stood_for_by_a_twin(make_world, monkeypatch):
-    world = make_world()
-    for week in range(6):
-        world.pass_week(week)
-    world.release(5)
+def test_a_champion_of_more_rows_than_a_twin_learns_from_is_stood_for_by_a_twin(world, monkeypatch):
     played(world, 6, 7)
     whole = course(world).judged[0]
     monkeypatch.setattr(twins, "MAX_ROWS", 200)
@@ -83,11 +75,7 @@ def staleness_room_champion(world):
     return read_champion(world.stores.ledger, world.spec)
 
 
-def test_a_new_champion_starts_a_course_and_the_old_one_is_kept(make_world):
-    world = make_world()
-    for week in range(6):
-        world.pass_week(week)
-    world.release(5)
+def test_a_new_champion_starts_a_course_and_the_old_one_is_kept(world):
     played(world, 6, 9)
     before = course(world)
     world.release(9)
@@ -100,11 +88,7 @@ def test_a_new_champion_starts_a_course_and_the_old_one_is_kept(make_world):
     assert course(world).past == (before.excess,)
 
 
-def test_monitoring_again_finds_the_same_and_enters_nothing(make_world):
-    world = make_world()
-    for week in range(6):
-        world.pass_week(week)
-    world.release(5)
+def test_monitoring_again_finds_the_same_and_enters_nothing(world):
     played(world, 6, 8)
     newest = world.stores.ledger.latest("small", "monitored")
     assert world.monitor(8).seq == newest.seq
@@ -112,11 +96,7 @@ def test_monitoring_again_finds_the_same_and_enters_nothing(make_world):
     assert world.monitor(8).seq == newest.seq  # an older period does not see what came later
 
 
-def test_estimators_that_fail_are_told_of_and_monitoring_goes_on(make_world, monkeypatch):
-    world = make_world()
-    for week in range(6):
-        world.pass_week(week)
-    world.release(5)
+def test_estimators_that_fail_are_told_of_and_monitoring_goes_on(world, monkeypatch):
     from sklearn.linear_model import Ridge
 
     def broken(*_, **__):
