@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+STRETCHES = 14
+_LEAST_IN_A_STRETCH = 4
 CLIP = 1e-15
 """Probabilities are kept this far from 0 and 1 in the logarithm: one sure mistake costs 34.5, not infinity."""
 CLASS_PREFIX = "p:"
@@ -72,6 +74,24 @@ def metric_value(metric: Metric, losses: "np.ndarray[Any, Any]") -> float:
         return math.nan
     mean = float(losses.mean())
     return math.sqrt(mean) if metric == "rmse" else mean
+
+
+def mean_error(differences: "np.ndarray[Any, Any]") -> float:
+    """Return the standard error of the mean of row values, in order of time: rows near each other may be alike.
+
+    It is that of the means of `STRETCHES` runs of neighbouring rows (batch means: Conway 1963); of the rows themselves
+    where they are fewer than four a run; infinite for fewer than two rows.
+    """
+    import numpy as np
+
+    rows = len(differences)
+    if rows < 2:
+        return float("inf")
+    values = np.asarray(differences, dtype=np.float64)
+    size = rows // STRETCHES
+    if size >= _LEAST_IN_A_STRETCH:
+        values = values[: size * STRETCHES].reshape(STRETCHES, size).mean(axis=1)
+    return float(values.std(ddof=1) / len(values) ** 0.5)
 
 
 def scale_of(metric: Metric, y: "np.ndarray[Any, Any]") -> float:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.learning.errors import TwinNotMade
-from retrain_pipeline.learning.losses import row_losses, scale_of
+from retrain_pipeline.learning.losses import mean_error, row_losses, scale_of
 from retrain_pipeline.learning.prediction import predict
 from retrain_pipeline.learning.twins import MAX_ROWS, Recipe, champion_recipe, fit_twin, labelled_rows, twin_periods
 from retrain_pipeline.ledger.entries import Entry
@@ -22,6 +22,9 @@ from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.stores import Stores
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from retrain_pipeline.ledger.store import Ledger
 
 CATCH_UP = 4
@@ -40,6 +43,8 @@ class Judged:
     period: str
     champion: float
     fresh: float
+    se: float
+    """Standard error of the difference."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Staleness:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        judged = [[one.period, one.champion, one.fresh] for one in self.judged]
+        judged = [[one.period, one.champion, one.fresh, one.se] for one in self.judged]
         past = [list(one) for one in self.past]
         return {"version": self.version, "scale": self.scale, "judged": judged, "past": past, "trouble": self.trouble}
 
@@ -109,8 +114,9 @@ def _judged(
         if mine is None or fresh is None or rows is None or len(rows[1]) < MIN_ROWS:
             continue
         scale = scale or fresh[1]
-        losses = (round(_loss(spec, one, rows) / scale, _DIGITS) for one in (mine, fresh[0]))
-        yield scale, Judged(period, *losses)
+        losses = [_losses(spec, one, rows) / scale for one in (mine, fresh[0])]
+        told = (*(float(one.mean()) for one in losses), mean_error(losses[0] - losses[1]))
+        yield scale, Judged(period, *(round(one, _DIGITS) for one in told))
 
 
 def _stand_in(stores: Stores, spec: ModelSpec, champion: Champion, recipe: Recipe) -> Any:
@@ -160,6 +166,6 @@ def _twin(
     return fitted, scale_of(spec.problem.success.metric, rows[1])
 
 
-def _loss(spec: ModelSpec, twin: Any, rows: Sequence[Any]) -> float:
+def _losses(spec: ModelSpec, twin: Any, rows: Sequence[Any]) -> "NDArray[np.float64]":
     answers = predict(twin, spec.data.label.task, rows[0]).frame
-    return float(row_losses(spec.problem.success.metric, spec.data.label.task, rows[1], answers).mean())
+    return row_losses(spec.problem.success.metric, spec.data.label.task, rows[1], answers)

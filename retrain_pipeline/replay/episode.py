@@ -95,6 +95,7 @@ def course_at(matrix: LossMatrix, released: int, t: int, past: tuple[tuple[float
         first=model,
         champion=tuple(float(mean[model, k]) for k in range(model, until)),
         fresh=tuple(float(mean[k, k]) for k in range(model, until)),
+        noise=tuple(matrix.noise(model, k) for k in range(model, until)),
         past=past,
         validated=float(mean[model - 1, model - 1]) if model > MIN_FIRST else None,
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.files import write_whole
 from retrain_pipeline.learning.errors import TwinNotMade
-from retrain_pipeline.learning.losses import row_losses
+from retrain_pipeline.learning.losses import mean_error, row_losses
 from retrain_pipeline.learning.twins import fit_twin
 from retrain_pipeline.replay.errors import HistoryRefused
 from retrain_pipeline.replay.history import History
@@ -53,6 +53,7 @@ class LossMatrix:
     history: History
     rows: "dict[int, NDArray[np.float32]]"
     fit_seconds: dict[int, float] = field(default_factory=dict)
+    _noise: dict[tuple[int, int], float] = field(default_factory=dict, repr=False)
 
     @cached_property
     def mean(self) -> "NDArray[np.float64]":
@@ -65,6 +66,12 @@ class LossMatrix:
             sums = np.add.reduceat(losses.astype(np.float64), starts[s:-1] - starts[s])
             found[s, s:] = sums / np.diff(starts)[s:]
         return found
+
+    def noise(self, s: int, t: int) -> float:
+        """Return the standard error of the difference in mean loss of model s and model t on batch t."""
+        if (s, t) not in self._noise:
+            self._noise[s, t] = mean_error(self.of(s, t) - self.of(t, t))
+        return self._noise[s, t]
 
     def of(self, s: int, t: int) -> "NDArray[np.float32]":
         """Return the row losses of model s on batch t."""

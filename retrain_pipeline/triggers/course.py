@@ -25,6 +25,8 @@ class Course:
         Number of the first of the periods that `champion` and `fresh` are of.
     champion, fresh
         Losses in each period since the champion's data ended whose labels are known; same length.
+    noise
+        Standard error of the excess in each of these periods; empty where nobody measured it, which counts as none.
     past
         The excess of earlier champions by their age in periods, each as it was known when the champion was replaced.
     validated
@@ -38,6 +40,7 @@ class Course:
     first: int = 0
     champion: tuple[float, ...] = ()
     fresh: tuple[float, ...] = ()
+    noise: tuple[float, ...] = ()
     past: tuple[tuple[float, ...], ...] = ()
     validated: float | None = None
     risen: Verdict = Verdict.INCONCLUSIVE

@@ -3,6 +3,7 @@
 They are compared in a replay. The sensor still asks by `policy.decide`: on a risen loss, drift without labels, or age.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -109,7 +110,8 @@ class Adaptive:
     best interval √(2·cost/r); after a jump it asks at once, if a model fitted anew would do better, and not if not.
 
     The curve is a guess until there were many champions, and too high where excess comes and goes. So excess of late
-    that pays a retrain back in `PAYBACK` periods is enough, whatever the curve says.
+    that pays a retrain back in `PAYBACK` periods is enough, whatever the curve says. Excess within one standard error
+    of nothing is no reason at all: a period of few rows would otherwise ask by chance.
     """
 
     cost: float
@@ -136,7 +138,11 @@ class Adaptive:
             f"over a little longer it would have saved {proven:.4g}; {enough:.4g} pays a retrain back in "
             f"{PAYBACK} periods",
         )
-        return Opinion(now > 0 and (coming >= limit or proven >= enough), words)
+        error, steadier = weighted_error(course.noise), weighted_error(course.noise, PROOF)
+        if now > 0 and (coming >= limit or proven >= enough):
+            seen = now > error or proven > steadier
+            return Opinion(seen, words if seen else (*words, f"but that is within noise (± {error:.4g})"))
+        return Opinion(False, words)
 
 
 def _weights(count: int, decay: float) -> list[float]:
@@ -154,6 +160,17 @@ def present_rate(excess: Sequence[float], decay: float = DECAY) -> float:
     0.0769
     """
     return sum(weight * one for weight, one in zip(_weights(len(excess), decay), excess, strict=True))
+
+
+def weighted_error(noise: Sequence[float], decay: float = DECAY) -> float:
+    """Return the standard error of `present_rate`, the errors of periods being independent; 0 where none is known.
+
+    Examples
+    --------
+    >>> round(weighted_error([0.0, 0.013]), 4)
+    0.01
+    """
+    return math.sqrt(sum((weight * one) ** 2 for weight, one in zip(_weights(len(noise), decay), noise, strict=True)))
 
 
 def mean_back(count: int) -> float:

@@ -119,6 +119,7 @@ def _course(monitored: list[Entry], evidence: Evidence | None, age: int | None) 
         lag=max((age or 0) - len(course.judged), 0),
         champion=tuple(one.champion for one in course.judged),
         fresh=tuple(one.fresh for one in course.judged),
+        noise=tuple(one.se for one in course.judged),
         past=course.past,
         validated=promised / course.scale if promised is not None and course.scale else None,
         risen=Verdict(entry.payload["performance"]["verdict"]),

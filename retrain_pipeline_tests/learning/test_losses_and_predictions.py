@@ -12,7 +12,7 @@ from sklearn import metrics
 
 from retrain_pipeline.learning.candidates import build_pipeline
 from retrain_pipeline.learning.errors import AnswersNotFinite, FeaturesMissing, LossNotComputable
-from retrain_pipeline.learning.losses import metric_value, row_losses
+from retrain_pipeline.learning.losses import mean_error, metric_value, row_losses
 from retrain_pipeline.learning.prediction import predict, used_columns
 from retrain_pipeline.spec.model import Candidate
 
@@ -185,3 +185,12 @@ def test_a_model_that_saw_one_class_only_answers_its_probability():
         answers = predict(pipeline.fit(X, np.full(60, only)), "binary", X).frame
         assert set(answers["score"]) == {float(only)}
         assert set(answers["prediction"]) == {only}
+
+
+def test_the_error_of_a_mean_allows_for_neighbouring_rows_that_are_alike():
+    rng = np.random.default_rng(3)
+    plain, alike = rng.normal(size=1400), np.repeat(rng.normal(size=140), 10)
+    assert mean_error(plain) == pytest.approx(1400**-0.5, rel=0.4)
+    assert mean_error(alike) == pytest.approx(140**-0.5, rel=0.4)
+    assert mean_error(np.array([1.0, 3.0])) == pytest.approx(1.0)
+    assert mean_error(np.array([1.0])) == float("inf")

@@ -111,7 +111,7 @@ def test_estimators_that_fail_are_told_of_and_monitoring_goes_on(world, monkeypa
 
 
 def test_a_course_survives_the_ledger_and_is_finite_json():
-    made = Staleness("v1", 12.5, (Judged("2024-01-01", 0.25, 0.2),), ((0.0, 0.1),), None)
+    made = Staleness("v1", 12.5, (Judged("2024-01-01", 0.25, 0.2, 0.01),), ((0.0, 0.1),), None)
     assert Staleness.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False))) == made
     assert made.excess == (0.05,)
 

@@ -116,6 +116,15 @@ def test_adaptive_asks_once_the_excess_of_late_pays_a_retrain_back_in_two_period
     assert "pays a retrain back in 2 periods" in asked.reasons[1]
 
 
+def test_excess_within_its_noise_is_no_reason_and_says_so():
+    losses = [0.2, 0.25, 0.26]
+    assert Adaptive(0.02).look(course(losses)).retrain
+    assert Adaptive(0.02).look(course(losses, noise=(0.01, 0.01, 0.01))).retrain
+    unsure = Adaptive(0.02).look(course(losses, noise=(0.1, 0.1, 0.1)))
+    assert not unsure.retrain
+    assert "within noise" in unsure.reasons[-1]
+
+
 def test_late_labels_put_adaptive_off_by_the_delay_and_no_more():
     jump, delay, cost = 20, 4, 0.05
     excess = [0.0] * jump + [0.15] * 20

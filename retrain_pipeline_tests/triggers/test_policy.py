@@ -135,7 +135,7 @@ def test_a_signal_that_is_gone_for_too_long_halts(story):
 
 def judged(*pairs, version=None, past=()):
     """Return what monitoring keeps of a course, for losses of the champion and of fresh models."""
-    periods = [[f"2024-01-{i + 1:02d}", mine, fresh] for i, (mine, fresh) in enumerate(pairs)]
+    periods = [[f"2024-01-{i + 1:02d}", mine, fresh, 0.001] for i, (mine, fresh) in enumerate(pairs)]
     return {"staleness": {"version": version, "scale": 1.0, "judged": periods, "past": list(past), "trouble": None}}
 
 
