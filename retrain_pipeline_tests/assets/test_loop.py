@@ -173,8 +173,8 @@ def test_a_retrain_repeated_as_of_the_same_moment_gives_the_same_model(released)
     released.materialize("training_set", "candidate", run_config=config)
     entries = released.stores.ledger.entries(model="toy", action="training_set_frozen")
     assert entries[-1].payload["digest"] == entries[0].payload["digest"]
-    built = released.stores.ledger.entries(model="toy", action="candidate_built")
-    assert len(built) == 2
+    # the weeks between may have brought a retrain of their own
+    built = [released.stores.ledger.entries(model="toy", action="candidate_built")[at] for at in (0, -1)]
     assert built[0].run_id != built[1].run_id
     # the repeated one has another parent (there is a champion now), and so another name; it behaves the same
     manifests = [read_manifest(released.stores, "toy", entry.subject) for entry in built]
