@@ -22,6 +22,7 @@ ALERTING = {
     "data_doubted": "error",
     "rejected": "warning",
     "retrain_failed": "error",
+    "retraining_halted": "warning",
     "superseded": "warning",
     "rolled_back": "warning",
     "run_failed": "error",
