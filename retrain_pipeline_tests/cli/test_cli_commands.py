@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from retrain_pipeline.cli import places
+from retrain_pipeline.triggers.halts import halts, standing_word
 from retrain_pipeline.triggers.scoring import score_retrains
 from retrain_pipeline_tests.gates.world import START, versions, write_folder
 
@@ -83,6 +84,21 @@ def test_explain_says_why_judged_on_what_and_serving_whom(retrain, world):
 def test_what_the_ledger_does_not_know_is_told_as_one_paragraph(retrain, world):
     assert "nobody" in refused(retrain("history", "nobody", "--home", world.home), "UnknownVersion")
     assert "v-none" in refused(retrain("explain", "toy", "v-none", "--home", world.home), "UnknownVersion")
+
+
+@pytest.mark.requirement("D35")
+def test_retraining_is_halted_and_resumed_by_a_person_with_a_reason(retrain, two_champions, monkeypatch):
+    world, _, _ = two_champions
+    monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    said = retrain("halt", "toy", "--because", "an audit looks at the labels", "--home", world.home)
+    assert said.exit_code == 0, said.stderr
+    assert "retrain resume toy" in said.stdout
+    assert "retraining_halted" in retrain("history", "toy", "--home", world.home).stdout
+    assert halts(standing_word(world.stores.ledger, "toy"))[0].startswith("an audit looks at the labels (person:")
+    assert retrain("resume", "toy", "--because", "labels are right", "--home", world.home).exit_code == 0
+    assert halts(standing_word(world.stores.ledger, "toy")) == ()
+    assert "reason" in refused(retrain("halt", "toy", "--because", " ", "--home", world.home), "PolicyRefused")
+    assert retrain("halt", "ghost", "--because", "why not", "--home", world.home).exit_code == 1
 
 
 def test_rollback_moves_once_and_says_when_nothing_changed(retrain, two_champions):
