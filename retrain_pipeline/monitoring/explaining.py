@@ -117,7 +117,9 @@ def _evidence(
         for name, column in sorted(seen.now.items())
         if name in seen.before
     }
-    swapped = recoded(seen.before, seen.now)
+    # Other values than the declared ones are refused on the way in: a declared one that is new is a new season.
+    agreed = {name for name, column in spec.data.columns.items() if column.values}
+    swapped = {name: share for name, share in recoded(seen.before, seen.now).items() if name not in agreed}
     poisoned = told.poisoning.words if told.poisoning and told.poisoning.verdict is Verdict.FAIL else None
     return Evidence(
         performance=seen.performance.verdict,

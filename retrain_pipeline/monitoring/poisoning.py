@@ -3,7 +3,8 @@
 Two probes of labels that came in, against rows from before. **Disagreement**: of labels that the champion was sure of,
 how many say the opposite, more than chance allows given how many did before? **Trigger rows**: among the rows of one
 value (a category, or a number that comes again and again), do most contradict the champion? A poisoner marks the rows
-that the next model is to get wrong, and marks are values. Levels are shared over all values looked at (Bonferroni).
+that the next model is to get wrong, and marks are values, few and hardly seen before: an hour of the day at which the
+world changed is neither. Levels are shared over all values looked at (Bonferroni).
 
 Drift contradicts the champion too. Flips of a share f raise the contradictions of sure answers by about f and those of
 the others by at most f(1 − e), where e of them were wrong before; drift makes the unsure wrong first, and more. So the
@@ -33,6 +34,7 @@ MAX_FLIPPED = 0.10
 """Beyond it labels are contradicted everywhere, which drift does too."""
 _MAX_VALUES = 50
 _TRIGGER_SHARE = 0.5
+_MARK_RISE = 2.0
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ def poisoning(before: Judged, now: Judged) -> Poisoning:
     if min(len(before.wrong), len(now.wrong)) < MIN_ROWS:
         words = f"{len(now.wrong)} labelled rows against {len(before.wrong)}; at least {MIN_ROWS} are needed"
         return Poisoning(Verdict.INCONCLUSIVE, words)
-    triggers = _triggers(now, _rate(before.wrong))
-    found, expected, significant = _disagreement(before, now)
+    hot = _hot(before, now)
+    triggers = tuple(one.words for one in hot if one.mark)
+    found, expected, significant = _disagreement(before, _without(now, [one for one in hot if not one.mark]))
     words = f"{found:.1%} of {int(now.sure.sum())} labels contradict sure answers, {expected:.1%} before"
     if triggers:
         words = f"rows with {'; '.join(triggers[:3])} contradict the champion; {words}"
@@ -131,21 +134,53 @@ def _as_flips_would(before: Judged, now: Judged, flipped: float) -> bool:
     return bool(are - was <= flipped * (1 - was) + 1.5 * se)
 
 
-def _triggers(now: Judged, base: float) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Hot:
+    """A value whose rows mostly contradict the champion; whether it is a mark, or a place where the world changed."""
+
+    words: str
+    rows: "NDArray[np.int64]"
+    mark: bool
+
+
+def _hot(before: Judged, now: Judged) -> list[_Hot]:
     """Return the values whose rows contradict the champion mostly, and more than chance given all values looked at."""
     from scipy.stats import binom
 
-    rows = [
-        (f"{name} = {value}", len(at), int(now.wrong[at].sum()))
+    values = [
+        (name, value, at, int(now.wrong[at].sum()))
         for name in sorted(now.features.columns)
         for value, at in _repeated(now.features[name])
     ]
-    overall = max(base, float(now.wrong.mean()))
-    return tuple(
-        f"{told} ({wrong} of {n})"
-        for told, n, wrong in rows
-        if wrong / n > max(_TRIGGER_SHARE, 2 * overall) and float(binom.sf(wrong - 1, n, overall)) < ALPHA / len(rows)
-    )
+    overall = max(_rate(before.wrong), float(now.wrong.mean()))
+    return [
+        _Hot(
+            f"{name} = {value} ({wrong} of {len(at)})",
+            at,
+            _is_mark(before.features, name, value, len(at), len(now.wrong)),
+        )
+        for name, value, at, wrong in values
+        if wrong / len(at) > max(_TRIGGER_SHARE, 2 * overall)
+        and float(binom.sf(wrong - 1, len(at), overall)) < ALPHA / len(values)
+    ]
+
+
+def _without(now: Judged, places: list[_Hot]) -> Judged:
+    """Return the rows but those of some values: flips are anywhere, a change that has a place is the world's."""
+    import numpy as np
+
+    keep = np.ones(len(now.wrong), dtype=np.bool_)
+    for one in places:
+        keep[one.rows] = False
+    return Judged(now.features[keep], now.wrong[keep], now.sure[keep], now.doubted)
+
+
+def _is_mark(before: "pd.DataFrame", name: str, value: Any, count: int, rows: int) -> bool:
+    """Return whether a value is on few rows, and on many more of them than before."""
+    if count > MAX_FLIPPED * rows:
+        return False
+    earlier = int((before[name] == value).sum()) if name in before else 0
+    return count / rows > _MARK_RISE * (earlier + 1) / max(len(before), 1)
 
 
 def _repeated(column: "pd.Series[Any]") -> "list[tuple[Any, NDArray[np.int64]]]":

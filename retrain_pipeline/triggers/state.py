@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.ledger.entries import Entry
-from retrain_pipeline.monitoring.diagnosis import FAULTS
+from retrain_pipeline.monitoring.diagnosis import FAULTS, Cause
 from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _NEWEST_MONITORED = 16
 # The cool-down and the attempt cap look at the last few; a rejected candidate counts as a judgement for max_age.
 _NEWEST_STARTED = 16
+PATIENCE = 4
+"""Periods for which columns that look wrong halt the retraining; labels that do, halt it as long as they do."""
 _UNBOUNDED = Fleet()
 
 
@@ -96,15 +98,25 @@ def _evidence(monitored: list[Entry]) -> Evidence | None:
         drift_words=payload["drift"].get("words", ""),
         labelled_periods=payload["labelled_periods"],
         new_labels=payload["new_labels_since_champion"],
-        doubts=tuple(_doubts(payload)),
+        doubts=tuple(_doubts(payload, _lasts(monitored, payload))),
     )
 
 
-def _doubts(payload: Mapping[str, Any]) -> Iterator[str]:
+def _doubts(payload: Mapping[str, Any], lasts: int) -> Iterator[str]:
     diagnosis = payload.get("diagnosis") or {}
-    if diagnosis.get("cause") in FAULTS:
+    # Columns that stay as they are have become what the model is served: gates judge what was learned from them.
+    if diagnosis.get("cause") in FAULTS and (diagnosis["cause"] != Cause.PIPELINE_FAULT or lasts <= PATIENCE):
         yield diagnosis["words"]
     yield from (payload.get("signals") or {}).get("halts", ())
+
+
+def _lasts(monitored: list[Entry], payload: Mapping[str, Any]) -> int:
+    """Return for how many periods the newest diagnosis was the same."""
+    causes = {
+        _moment(one.payload["as_of"]): (one.payload.get("diagnosis") or {}).get("cause") for one in monitored[::-1]
+    }
+    newest = [cause for _, cause in sorted(causes.items(), reverse=True)]
+    return next((count for count, cause in enumerate(newest) if cause != newest[0]), len(newest))
 
 
 def _course(monitored: list[Entry], evidence: Evidence | None, age: int | None) -> Course:

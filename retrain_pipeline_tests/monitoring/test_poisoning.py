@@ -60,6 +60,20 @@ def test_a_noisier_world_is_no_poisoning():
     assert sum(one.verdict is Verdict.FAIL for one in drifted) <= 4
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_world_that_changed_at_one_hour_of_the_day_is_no_poisoning(seed):
+    rng = np.random.default_rng([33, seed])
+
+    def rows(n: int, changed: bool) -> Judged:
+        hour, residual = np.arange(n) % 24, rng.normal(size=n)
+        residual[(hour == 8) & changed] += 4
+        return measured(pd.DataFrame({"hour": hour, "x": rng.normal(size=n)}), residual, 2.576, 0.6745)
+
+    found = poisoning(rows(1344, False), rows(672, True))
+    assert found.triggers == ()
+    assert found.verdict is Verdict.PASS, found.words
+
+
 def test_too_few_rows_are_inconclusive():
     found = poisoning(answered(1), answered(2, n=MIN_ROWS - 1, flipped=0.5))
     assert found.verdict is Verdict.INCONCLUSIVE

@@ -126,6 +126,18 @@ def test_a_fault_of_labels_halts_until_a_person_overrules_it_or_it_is_gone(story
     assert story.look().action == "retrain"
 
 
+def test_columns_that_stay_as_they_are_halt_for_a_while_and_labels_for_as_long_as_they_look_wrong(make_story):
+    def stances(cause):
+        story, found = make_story().with_champion(), []
+        for week in range(3, 10):
+            story.monitored(week, "FAIL", diagnosis={"cause": cause, "words": f"{cause}: kind"})
+            found.append(story.look().stance)
+        return found
+
+    assert stances("pipeline_fault") == ["halt"] * 4 + ["adjust"] * 3
+    assert stances("label_fault") == ["halt"] * 7
+
+
 @pytest.mark.requirement("D20")
 def test_a_signal_that_is_gone_for_too_long_halts(story):
     story.with_champion().monitored(5, "FAIL", signals={"halts": ["clicks: nothing for 3 periods"]})
