@@ -98,7 +98,7 @@ def _evidence(monitored: list[Entry]) -> Evidence | None:
         drift_words=payload["drift"].get("words", ""),
         labelled_periods=payload["labelled_periods"],
         new_labels=payload["new_labels_since_champion"],
-        doubts=tuple(_doubts(payload, _lasts(monitored, payload))),
+        doubts=tuple(_doubts(payload, _lasts(monitored))),
     )
 
 
@@ -110,7 +110,7 @@ def _doubts(payload: Mapping[str, Any], lasts: int) -> Iterator[str]:
     yield from (payload.get("signals") or {}).get("halts", ())
 
 
-def _lasts(monitored: list[Entry], payload: Mapping[str, Any]) -> int:
+def _lasts(monitored: list[Entry]) -> int:
     """Return for how many periods the newest diagnosis was the same."""
     causes = {
         _moment(one.payload["as_of"]): (one.payload.get("diagnosis") or {}).get("cause") for one in monitored[::-1]
