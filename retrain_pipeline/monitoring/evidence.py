@@ -1,6 +1,6 @@
 """What the rows say: the measurements that a diagnosis stands on, from labelled rows of now and of before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.lake.declared import Task
@@ -18,6 +18,8 @@ _FAR_QUANTILE = 0.99
 _FAR_SD = 2.0
 _FAR_SCALE = 3.0
 _BACKWARDS = -0.5
+_MIRRORED_APART = 0.3
+_STRETCHES = 28
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,8 @@ def labels_moved(task: Task, before: Scored, now: Scored) -> str | None:
     stayed = abs(said[1].mean() - said[0].mean()) <= 0.5 * max(float(said[0].std()), 1e-12)
     words = f"label mean {last.mean():.4g}, before {first.mean():.4g}, while answers stayed"
     if task == "binary":
-        far = abs(last.mean() - first.mean()) > abs(last.mean() - (1 - first.mean()))
-        far = far and abs(first.mean() - 0.5) > 0.1  # near one half the mirror image is no other rate
+        way = abs(1 - 2 * first.mean())  # from the rate before to its mirror image; near one half they are alike
+        far = way > _MIRRORED_APART and abs(last.mean() - (1 - first.mean())) < way / 4
     else:
         ratio = float(last.std()) / max(float(first.std()), 1e-12)
         rescaled = ratio > _FAR_SCALE or ratio < 1 / _FAR_SCALE
@@ -188,15 +190,24 @@ def _poisoned(task: Task, before: Scored, now: Scored) -> Poisoning:
         residuals = [s.truth.astype(np.float64) - s.answers["prediction"].to_numpy(np.float64) for s in (before, now)]
         usual, far = np.quantile(np.abs(residuals[0]), [0.5, _FAR_QUANTILE])
         sides = zip((before, now), residuals, strict=True)
-        return poisoning(*(measured(side.features, one, float(far), float(usual)) for side, one in sides))
+        told = [measured(side.features, one, float(far), float(usual)) for side, one in sides]
+        return poisoning(told[0], replace(told[1], times=_stretches(now.event_time)))
     scores = [np.nan_to_num(side.answers["score"].to_numpy(np.float64)) for side in (before, now)]
     confidence = [np.abs(one - 0.5) if task == "binary" else one for one in scores]
     cut = float(np.quantile(confidence[0], 1 - SURE_SHARE))
-    judged = (
+    judged = [
         classified(side.features, side.truth, side.answers["prediction"].to_numpy(), one, cut)
         for side, one in zip((before, now), confidence, strict=True)
-    )
-    return poisoning(*judged)
+    ]
+    return poisoning(judged[0], replace(judged[1], times=_stretches(now.event_time)))
+
+
+def _stretches(moments: "NDArray[np.datetime64]") -> "NDArray[np.int64]":
+    """Return, per row, the number of the stretch of time that it lies in, of `_STRETCHES` equally long ones."""
+    import numpy as np
+
+    since = (moments - moments.min()).astype("timedelta64[us]").astype(np.float64)
+    return np.asarray(since / (since.max() + 1) * _STRETCHES, dtype=np.int64)
 
 
 def _calibration(task: Task, now: Scored) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

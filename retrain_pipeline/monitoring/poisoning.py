@@ -4,7 +4,8 @@ Two probes of labels that came in, against rows from before. **Disagreement**: o
 how many say the opposite, more than chance allows given how many did before? **Trigger rows**: among the rows of one
 value (a category, or a number that comes again and again), do most contradict the champion? A poisoner marks the rows
 that the next model is to get wrong, and marks are values, few and hardly seen before: an hour of the day at which the
-world changed is neither. Levels are shared over all values looked at (Bonferroni).
+world changed is neither. Nor is a price that stood for a day, or one beside which the others contradict as well: a mark
+comes at many times, and alone. Levels are shared over all values looked at (Bonferroni).
 
 Drift contradicts the champion too. Flips of a share f raise the contradictions of sure answers by about f and those of
 the others by at most f(1 − e), where e of them were wrong before; drift makes the unsure wrong first, and more. So the
@@ -12,7 +13,7 @@ disagreement is an alert while the others rose by no more than that, and f is sm
 champion everywhere the world is another, or all labels are wrong, which other probes tell.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.verdicts import Verdict
@@ -53,13 +54,15 @@ class Judged:
     """Rows of which the champion's answers were compared with labels.
 
     `wrong`: does the label of a row contradict the answer, shape (n,); `sure`: which of them the champion was sure of;
-    `doubted`: the same comparison where it was not, any number of rows.
+    `doubted`: the same comparison where it was not, any number of rows; `times`: a number for each stretch of time that
+    a row lies in (None: each row is one of its own).
     """
 
     features: "pd.DataFrame"
     wrong: "NDArray[np.bool_]"
     sure: "NDArray[np.bool_]"
     doubted: "NDArray[np.bool_]"
+    times: "NDArray[np.int64] | None" = None
 
 
 def classified(
@@ -157,7 +160,7 @@ def _hot(before: Judged, now: Judged) -> list[_Hot]:
         _Hot(
             f"{name} = {value} ({wrong} of {len(at)})",
             at,
-            _is_mark(before.features, name, value, len(at), len(now.wrong)),
+            _is_mark(before, now, name, value, at),
         )
         for name, value, at, wrong in values
         if wrong / len(at) > max(_TRIGGER_SHARE, 2 * overall)
@@ -172,15 +175,32 @@ def _without(now: Judged, places: list[_Hot]) -> Judged:
     keep = np.ones(len(now.wrong), dtype=np.bool_)
     for one in places:
         keep[one.rows] = False
-    return Judged(now.features[keep], now.wrong[keep], now.sure[keep], now.doubted)
+    return replace(now, features=now.features[keep], wrong=now.wrong[keep], sure=now.sure[keep], times=None)
 
 
-def _is_mark(before: "pd.DataFrame", name: str, value: Any, count: int, rows: int) -> bool:
-    """Return whether a value is on few rows, and on many more of them than before."""
-    if count > MAX_FLIPPED * rows:
+def _is_mark(before: Judged, now: Judged, name: str, value: Any, at: "NDArray[np.int64]") -> bool:
+    """Return whether a value is on few rows of many times, on many more than before, and unlike its neighbours."""
+    rows = len(now.wrong)
+    times = len(at) if now.times is None else len(set(now.times[at].tolist()))
+    if len(at) > MAX_FLIPPED * rows or times < MIN_TRIGGER_ROWS:
         return False
-    earlier = int((before[name] == value).sum()) if name in before else 0
-    return count / rows > _MARK_RISE * (earlier + 1) / max(len(before), 1)
+    earlier = int((before.features[name] == value).sum()) if name in before.features else 0
+    risen = len(at) / rows > _MARK_RISE * (earlier + 1) / max(len(before.wrong), 1)
+    return risen and not _among_alike(now, name, value, at)
+
+
+def _among_alike(now: Judged, name: str, value: Any, at: "NDArray[np.int64]") -> bool:
+    """Do the rows with the nearest other numbers, as many, contradict at least half as often?"""
+    import numpy as np
+    import pandas as pd
+
+    column = now.features[name]
+    if not pd.api.types.is_numeric_dtype(column):
+        return False
+    apart = np.abs(column.to_numpy(dtype=np.float64) - float(value))
+    apart[at] = np.inf
+    nearest = np.argsort(apart, kind="stable")[: len(at)]
+    return bool(now.wrong[nearest].mean() >= now.wrong[at].mean() / 2)
 
 
 def _repeated(column: "pd.Series[Any]") -> "list[tuple[Any, NDArray[np.int64]]]":

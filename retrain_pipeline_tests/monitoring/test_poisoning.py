@@ -74,6 +74,22 @@ def test_a_world_that_changed_at_one_hour_of_the_day_is_no_poisoning(seed):
     assert found.verdict is Verdict.PASS, found.words
 
 
+def test_a_price_that_stood_for_a_day_or_a_band_of_prices_is_no_mark():
+    rng = np.random.default_rng(34)
+    n, price, wrong = 1344, rng.uniform(0, 1, 1344), rng.random(1344) < 0.03
+    before = Judged(pd.DataFrame({"price": rng.uniform(2, 3, n)}), wrong, np.ones(n, bool), wrong)
+    day, band = price.copy(), price.round(2)
+    day[300:340] = 0.5
+    stood = Judged(pd.DataFrame({"price": day}), wrong | (day == 0.5), np.ones(n, bool), wrong, np.arange(n) // 48)
+    assert poisoning(before, stood).triggers == ()
+    low = Judged(pd.DataFrame({"price": band}), wrong | (band < 0.08), np.ones(n, bool), wrong, np.arange(n) // 48)
+    assert poisoning(before, low).triggers == ()
+    marked = price.copy()
+    marked[::50] = 0.5
+    hit = Judged(pd.DataFrame({"price": marked}), wrong | (marked == 0.5), np.ones(n, bool), wrong, np.arange(n) // 48)
+    assert poisoning(before, hit).triggers[0].startswith("price = 0.5 (27 of 27)")
+
+
 def test_too_few_rows_are_inconclusive():
     found = poisoning(answered(1), answered(2, n=MIN_ROWS - 1, flipped=0.5))
     assert found.verdict is Verdict.INCONCLUSIVE
