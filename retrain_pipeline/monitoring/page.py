@@ -7,7 +7,6 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.lake.tables import TABLES
 from retrain_pipeline.monitoring.columns import (
     ColumnLine,
     column_lines,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.entries import Entry
     from retrain_pipeline.stores import Stores
 
-_SIGNALS = "signals"
 _MAX_SIGNALS = 200
 
 
@@ -180,9 +178,7 @@ def _known(one: Mapping[str, Any]) -> Known:
 
 def _signals(stores: "Stores", model: str, period: str) -> tuple[Mapping[str, Any], ...]:
     """Return the rows of the table of signals, whatever its columns, where the lake has one."""
-    if _SIGNALS not in TABLES:
-        return ()
-    rows = stores.lake.read(model, _SIGNALS, periods=[period])
+    rows = stores.lake.read(model, "signals", periods=[period])
     names = [str(name) for name in rows.columns if not str(name).startswith("_")]
     return tuple({str(k): v for k, v in one.items()} for one in rows[names].head(_MAX_SIGNALS).to_dict("records"))
 

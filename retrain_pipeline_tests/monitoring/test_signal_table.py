@@ -373,7 +373,8 @@ def test_a_linked_signal_tells_what_was_expected_beside_how_it_moved(with_signal
     write_sales(tmp_path, {week: 100.0 + week % 2 + (30 if week >= 6 else 0) for week in range(9)})
     evidence = {"results": [{"gate": "quality", "interval": [-0.4, -0.2]}]}
     version, promise = world.champion.manifest.version, {"mean": 0.4, "se": 0.01, "n": 100}
-    payload = {"validated_loss": promise, "evidence": world.stores.artifacts.put_json(evidence)}
+    as_of = world.end(5).isoformat()
+    payload = {"validated_loss": promise, "as_of": as_of, "evidence": world.stores.artifacts.put_json(evidence)}
     world.stores.ledger.append(NewEntry("test", "released", "small", version, payload))
     (early,) = pass_and_monitor(world, 6, tmp_path).signals.values
     assert early.movement is None
