@@ -33,8 +33,8 @@ class Retrain:
     mode: Mode
     reasons: tuple[str, ...] = ()
     """What was looked at when it was asked for."""
-    policy: str = "manual"
-    """The declared policy, for the report card; of a person ``manual``."""
+    policy: str = ""
+    """The declared policy, for the report card; of a person ``manual``, where nobody said so empty."""
 
     def payload(self) -> dict[str, Any]:
         """Return what the ledger keeps of it."""
@@ -60,7 +60,7 @@ def _from_entry(entry: Entry) -> Retrain:
         as_of=as_utc(datetime.fromisoformat(payload["as_of"])),
         mode=payload["mode"],
         reasons=tuple(payload.get("reasons", ())),
-        policy=payload.get("policy", "manual"),
+        policy=payload.get("policy", ""),
     )
 
 
