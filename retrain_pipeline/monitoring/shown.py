@@ -133,7 +133,7 @@ def stored_loss_plot(stores: Stores, spec: ModelSpec, end: datetime, joint: Join
     if not losses:
         return None
     guesses = _guesses(rows)
-    first = min(losses[0].start, *(one.start for one in guesses[:1]))
+    first = min([losses[0].start, *(one.start for one in guesses[:1])])
     released = [as_utc(datetime.fromisoformat(e.payload["as_of"])) for e in _releases(stores, spec)]
     picture = loss_plot(
         losses,

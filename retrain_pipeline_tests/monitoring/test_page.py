@@ -74,3 +74,15 @@ def test_a_table_of_signals_is_shown_whatever_its_columns(world):
     page = read_page(world.stores, world.spec)
     assert [one["signal"] for one in page.signals] == ["clicks", "errors"]
     assert page.to_json()["signals"][1]["value"] is None
+
+
+def test_a_loss_is_drawn_where_nothing_had_to_be_estimated(make_world):
+    world = make_world(label={"delay_hours": 0}, report={"every": 1})
+    for week in range(6):
+        world.pass_week(week)
+    world.release(5)
+    for week in (6, 7):
+        world.pass_week(week)
+        report = world.monitor(week)
+    assert report.late.guess.estimate is None
+    assert world.stores.artifacts.get(report.plot).startswith(b"\x89PNG")
