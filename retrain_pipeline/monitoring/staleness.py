@@ -93,7 +93,7 @@ def staleness(stores: Stores, spec: ModelSpec, champion: Champion, end: datetime
     course = before or Staleness(champion.version, 0.0)
     due = _due(stores, spec, champion, end, {one.period for one in course.judged})
     try:
-        for scale, judged in _judged(stores, spec, champion, end, due[:CATCH_UP], course.scale):
+        for scale, judged in _judged(stores, spec, champion, end, due, course.scale):
             course = Staleness(champion.version, scale, (*course.judged, judged), course.past)
     except TwinNotMade as error:
         course = replace(course, trouble=str(error))
@@ -103,20 +103,26 @@ def staleness(stores: Stores, spec: ModelSpec, champion: Champion, end: datetime
 def _judged(
     stores: Stores, spec: ModelSpec, champion: Champion, end: datetime, periods: Sequence[str], scale: float
 ) -> Iterator[tuple[float, Judged]]:
-    """Yield the periods that can be judged, each with the scale of its losses."""
+    """Yield the first periods that can be judged, at most `CATCH_UP`, each with the scale of its losses."""
     if not periods:
         return
     recipe = champion_recipe(stores, spec, champion.version)
     mine = _stand_in(stores, spec, champion, recipe)
-    for period in periods:
+    judged = 0
+    for period in periods if mine is not None else ():
         rows = labelled_rows(stores.lake, spec, [period], end)
-        fresh = _twin(stores, spec, recipe, spec.data.time.calendar().bounds(period)[0], end)
-        if mine is None or fresh is None or rows is None or len(rows[1]) < MIN_ROWS:
+        if rows is None or len(rows[1]) < MIN_ROWS:  # it holds up none of those after it
             continue
+        fresh = _twin(stores, spec, recipe, spec.data.time.calendar().bounds(period)[0], end)
+        if fresh is None:
+            continue
+        judged += 1
         scale = scale or fresh[1]
         losses = [_losses(spec, one, rows) / scale for one in (mine, fresh[0])]
         told = (*(float(one.mean()) for one in losses), mean_error(losses[0] - losses[1]))
         yield scale, Judged(period, *(round(one, _DIGITS) for one in told))
+        if judged == CATCH_UP:
+            return
 
 
 def _stand_in(stores: Stores, spec: ModelSpec, champion: Champion, recipe: Recipe) -> Any:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.ledger.entries import Entry
-from retrain_pipeline.monitoring.diagnosis import FAULTS
+from retrain_pipeline.monitoring.diagnosis import FAULTS, Cause
 from retrain_pipeline.monitoring.staleness import Staleness
 from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
@@ -24,7 +24,7 @@ _NEWEST_MONITORED = 16
 # The cool-down and the attempt cap look at the last few; a rejected candidate counts as a judgement for max_age.
 _NEWEST_STARTED = 16
 PATIENCE = 4
-"""Periods in a row for which the same doubt halts the retraining; a person halts it for as long as need be."""
+"""Periods for which columns that look wrong halt the retraining; labels that do, halt it as long as they do."""
 _UNBOUNDED = Fleet()
 
 
@@ -104,8 +104,8 @@ def _evidence(monitored: list[Entry]) -> Evidence | None:
 
 def _doubts(payload: Mapping[str, Any], lasts: int) -> Iterator[str]:
     diagnosis = payload.get("diagnosis") or {}
-    # What nobody mends is what the model is served, or no fault: from then on gates judge what was learned of it.
-    if diagnosis.get("cause") in FAULTS and lasts <= PATIENCE:
+    # Columns that stay as they are have become what the model is served: gates judge what was learned from them.
+    if diagnosis.get("cause") in FAULTS and (diagnosis["cause"] != Cause.PIPELINE_FAULT or lasts <= PATIENCE):
         yield diagnosis["words"]
     yield from (payload.get("signals") or {}).get("halts", ())
 

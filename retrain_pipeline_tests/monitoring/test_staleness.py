@@ -123,3 +123,11 @@ def test_a_twin_is_made_as_the_champion_was(six_weeks):
     rows = labelled_rows(six_weeks.stores.lake, six_weeks.spec, [six_weeks.period(0)], six_weeks.end(5))
     first, again = (fit_twin(recipe.candidate, *rows, "regression", 0) for _ in range(2))
     assert np.array_equal(first.predict(rows[0]), again.predict(rows[0]))
+
+
+def test_periods_of_too_few_rows_hold_up_none_of_those_after_them(world):
+    for week in range(6, 12):
+        world.pass_week(week, rows=20 if week < 11 else 168)
+    world.pass_week(12)
+    world.monitor(12)
+    assert [one.period for one in course(world).judged] == [world.period(11)]

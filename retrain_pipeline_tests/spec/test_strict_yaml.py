@@ -88,7 +88,7 @@ def test_what_is_not_plain_is_refused(text, words):
 def test_deep_nesting_is_refused_without_reading_it_all(opening):
     began = time.monotonic()
     assert "nested deeper" in refusals(opening * 50_000)[0][2]
-    assert time.monotonic() - began < 30  # a second alone; all of it would take minutes
+    assert time.monotonic() - began < 5
 
 
 def test_the_allowed_depth_is_read():

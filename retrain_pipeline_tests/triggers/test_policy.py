@@ -126,13 +126,15 @@ def test_a_fault_of_labels_halts_until_a_person_overrules_it_or_it_is_gone(story
     assert story.look().action == "retrain"
 
 
-@pytest.mark.parametrize("cause", ["pipeline_fault", "label_fault"])
-def test_a_doubt_that_nobody_answers_halts_for_four_periods(make_story, cause):
+@pytest.mark.parametrize(("cause", "halted"), [("pipeline_fault", 4), ("label_fault", 7)])
+def test_columns_that_stay_as_they_are_halt_for_a_while_and_labels_for_as_long_as_they_look_wrong(
+    make_story, cause, halted
+):
     story, found = make_story().with_champion(), []
     for week in range(3, 10):
         story.monitored(week, "FAIL", diagnosis={"cause": cause, "words": f"{cause}: kind"})
         found.append(story.look().stance)
-    assert found == ["halt"] * 4 + ["adjust"] * 3
+    assert found == ["halt"] * halted + ["adjust"] * (7 - halted)
 
 
 @pytest.mark.requirement("D20")
