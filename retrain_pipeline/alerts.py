@@ -24,6 +24,7 @@ ALERTING = {
     "retrain_failed": "error",
     "retraining_halted": "warning",
     "superseded": "warning",
+    "withdrawn": "warning",
     "rolled_back": "warning",
     "run_failed": "error",
 }

@@ -17,7 +17,7 @@ TRIGGER_TAG = "retrain/trigger"
 ATTEMPT_TAG = "retrain/attempt"
 WHY_TAG = "retrain/why"
 
-DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring")
+DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring", "rollout")
 MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
 
 ALIVE = [

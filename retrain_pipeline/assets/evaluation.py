@@ -46,6 +46,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         from retrain_pipeline.gates.judge import judge
         from retrain_pipeline.release.release import reject
+        from retrain_pipeline.release.stages import may_be_tried
         from retrain_pipeline.triggers.retrain import retrain_of, subject_of
 
         opened = stores.open()
@@ -56,7 +57,8 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
             evidence, digest = judge(
                 opened, declaration, version, mode=retrain.mode, run_id=context.run.run_id, actor=actor
             )
-            if evidence.verdict is not Verdict.PASS:
+            tried = may_be_tried(spec, evidence)
+            if evidence.verdict is not Verdict.PASS and not tried:
                 reject(opened, declaration, version, evidence_digest=digest, run_id=context.run.run_id, actor=actor)
         yield dg.MaterializeResult(
             metadata=metadata(
@@ -73,12 +75,13 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
             | {name: dg.MetadataValue.path(opened.artifacts.path(plot)) for name, plot in evidence.plots.items()}
         )
         for result in evidence.results:
-            # Anything but PASS stops the release: a gate that could not tell is not a gate that passed.
+            # Anything but PASS stops the release: a gate that could not tell is not a gate that passed. Where stages
+            # are declared they answer what is open, and a warning lets the version go on to its trial.
             yield dg.AssetCheckResult(
                 check_name=result.gate,
                 asset_key=key,
                 passed=result.verdict is Verdict.PASS,
-                severity=dg.AssetCheckSeverity.ERROR,
+                severity=dg.AssetCheckSeverity.WARN if tried else dg.AssetCheckSeverity.ERROR,
                 description=result.words,
                 metadata=metadata(
                     {

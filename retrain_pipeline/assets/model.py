@@ -16,6 +16,7 @@ from retrain_pipeline.assets.raw import raw_asset
 from retrain_pipeline.assets.release import release_asset
 from retrain_pipeline.assets.replay import replay_asset
 from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.assets.rollout import rollout_asset
 from retrain_pipeline.assets.schedules import data_schedule
 from retrain_pipeline.assets.training_set import training_set_asset
 from retrain_pipeline.assets.triggers import alerts_sensor, retrain_sensor
@@ -28,6 +29,7 @@ BUILDERS = (
     predictions_asset,
     feedback_asset,
     monitoring_asset,
+    rollout_asset,
     training_set_asset,
     candidate_asset,
     evaluation_asset,

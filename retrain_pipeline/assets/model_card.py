@@ -17,7 +17,7 @@ def model_card_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.triggers.retrain import subject_of
 
         opened = stores.open()
-        version = subject_of(opened.ledger, spec.name, "released", context.run.run_id)
+        version = subject_of(opened.ledger, spec.name, ("released", "staged"), context.run.run_id)
         card = write_card(opened, declaration, version)
         return dg.MaterializeResult(
             metadata={

@@ -12,7 +12,11 @@ def predictions_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec, "predictions", {"scikitlearn", "deltalake"}, ("features",), "Rows scored by the champion of their time."
+        spec,
+        "predictions",
+        {"scikitlearn", "deltalake"},
+        ("features",),
+        "Rows scored by the champion of their time, or who is on trial.",
     )
     def predictions(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.release.serving import score_period
@@ -26,6 +30,9 @@ def predictions_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "periods": len(reports),
                     "rows": sum(r.rows for r in reports),
                     "model_version": last.version or "no champion yet",
+                    "arms": ", ".join(f"{arm} {rows}" for arm, rows in last.arms.items()) or None,
+                    "answers_beside": last.beside,
+                    "could_not_answer": "; ".join(f"{v}: {why}" for v, why in last.failures.items())[:500] or None,
                     "latency_ms_p95": last.latency_ms_p95,
                     "unseen_categories": sum(sum(r.unseen.values()) for r in reports),
                     "missing_values": sum(sum(r.missing.values()) for r in reports),

@@ -17,7 +17,7 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
         "release",
         set(),
         ("evaluation",),
-        "Re-reads the evidence by digest and makes the version champion. Dagster's checks only show; this decides.",
+        "Re-reads the evidence by digest and makes the version champion; with declared stages it is on trial first.",
     )
     def release(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.release.release import newest_evidence
@@ -40,6 +40,7 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
             metadata=metadata(
                 {
                     "champion": outcome.deployment.champion,
+                    "on_trial": f"{version}: {outcome.stage}" if outcome.stage else None,
                     "previous": outcome.deployment.previous or "none",
                     "epoch": outcome.epoch,
                     "evidence": evidence_digest,

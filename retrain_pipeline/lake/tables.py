@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = ["TABLES", "Lake", "Partition", "PartitionWrite", "Snapshot"]
 
-TABLES = ("raw", "quarantine", "features", "labels", "predictions", "feedback", "monitoring", "signals", "deliveries")
+TABLES = (
+    "raw", "quarantine", "features", "labels", "predictions", "shadow", "feedback", "monitoring", "signals",
+    "deliveries",
+)  # fmt: skip
 
 _ATTEMPTS = 20
 _CONFIGURATION = {

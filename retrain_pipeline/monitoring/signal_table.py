@@ -85,6 +85,15 @@ def monitor_signals(
     )
 
 
+def observed_signals(lake: Lake, spec: ModelSpec, period: str, as_of: datetime) -> dict[str, float]:
+    """Return the signals of a period that were observed by a moment; what was imputed was not."""
+    rows = lake.read(spec.name, TABLE, periods=[period], known_by=as_of)
+    if rows.empty:
+        return {}
+    rows = rows[(rows["how"] == "observed") & rows["value"].notna()]
+    return {str(name): float(value) for name, value in zip(rows["signal"], rows["value"], strict=True)}
+
+
 def signal_names(spec: ModelSpec) -> list[str]:
     """Return the signals of a model: those built in that its task has, then those declared."""
     own = [name for name in BUILT_IN if name != "positive_share" or spec.data.label.task == "binary"]

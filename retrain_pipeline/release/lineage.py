@@ -1,4 +1,4 @@
-"""Who was champion when: read from the ledger's `released` and `rolled_back` entries, which hold each state whole."""
+"""Who was champion when, and what was deployed at each epoch: read from ledger entries, which hold each state whole."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
 CHANGES = ("released", "rolled_back")
+"""Entries that make a version champion."""
+STAGED, WITHDRAWN = "staged", "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ def reigns(ledger: "Ledger", model: str) -> list[Reign]:
         for entry in entries
         if DEPLOYMENT in entry.payload
     ]
+
+
+def deployed_at(ledger: "Ledger", model: str, epoch: int) -> Deployment | None:
+    """Return the deployment of an epoch, or None where there was none."""
+    for entry in ledger.entries(model=model, action=(*CHANGES, STAGED, WITHDRAWN)):
+        if entry.epoch == epoch and DEPLOYMENT in entry.payload:
+            return Deployment.from_state(entry.payload[DEPLOYMENT]["state"])
+    return None
 
 
 def standing(history: list[Reign]) -> list[Reign]:

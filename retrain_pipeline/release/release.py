@@ -2,6 +2,7 @@
 makes the version champion. What Dagster shows of checks decides nothing here."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
@@ -10,6 +11,7 @@ from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_eviden
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.stages import holdback_after, may_be_tried, stage
 from retrain_pipeline.release.state import Deployment, current, utc_now
 from retrain_pipeline.verdicts import Verdict
 
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReleaseOutcome:
-    """What a release did. `released` is False when the version was champion by the same evidence already."""
+    """What a release did. `released` is False when the version was champion, or on trial, by the same evidence already.
+
+    With declared stages it is on trial first: `stage` says in which.
+    """
 
     released: bool
     deployment: Deployment
     epoch: int
     words: str
+    stage: str | None = None
 
 
 def newest_evidence(stores: "Stores", model: str, version: str) -> str:
@@ -46,7 +52,8 @@ def newest_evidence(stores: "Stores", model: str, version: str) -> str:
 def release(
     stores: "Stores", declaration: "Declaration", version: str, *, evidence_digest: str, run_id: str | None, actor: str
 ) -> ReleaseOutcome:
-    """Make a version champion, if its evidence says so and the world is still that of the evidence.
+    """Make a version champion, or put it on trial where stages are declared (`rollout`), if its evidence says so and
+    the world is still that of the evidence.
 
     Releasing the version that is champion by the same evidence changes nothing and says so.
 
@@ -59,17 +66,24 @@ def release(
         load; or when approval is required.
     """
     model = declaration.spec.name
-    evidence = _checked_evidence(stores, model, version, evidence_digest)
+    evidence = _checked_evidence(stores, declaration, version, evidence_digest)
     epoch, before = current(stores.ledger, model)
     if before is not None and (before.champion, before.evidence) == (version, evidence_digest):
         return ReleaseOutcome(False, before, epoch, f"{version} is champion by this evidence already")
+    on = before.challenger if before is not None else None
+    if before is not None and on is not None and (on.version, on.evidence) == (version, evidence_digest):
+        return ReleaseOutcome(False, before, epoch, f"{version} is on trial by this evidence already", on.stage)
     _check_open(stores, model, version, run_id)
     _check_policy(declaration, evidence)
     if epoch != evidence.epoch:
         raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
     manifest = _loadable(stores, declaration, evidence)
-    state = _state(manifest, evidence, evidence_digest, before)
     try:
+        if declaration.spec.rollout.staged and before is not None:
+            tried = stage(stores, declaration.spec, evidence, evidence_digest, manifest, before, run_id, actor)
+            words = f"{version} is on trial beside {before.champion}"
+            return ReleaseOutcome(True, tried, epoch + 1, words, tried.challenger.stage if tried.challenger else None)
+        state = _state(declaration, manifest, evidence, evidence_digest, before)
         entry = stores.ledger.change_deployment(
             model, evidence.epoch, state.to_state(), _released(state, manifest, evidence, run_id, actor)
         )
@@ -80,8 +94,12 @@ def release(
     return ReleaseOutcome(True, Deployment.from_state(entry.payload["deployment"]["state"]), entry.epoch or 0, words)
 
 
-def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -> Evidence:
-    """Return the evidence, from its bytes, if it is a whole PASS on this very version that a judge put on record."""
+def _checked_evidence(stores: "Stores", declaration: "Declaration", version: str, digest: str) -> Evidence:
+    """Return the evidence, from its bytes, if it is a whole PASS on this very version that a judge put on record.
+
+    Where stages are declared, questions that they will answer may be open.
+    """
+    model = declaration.spec.name
     what = f"{model} {version}"
     try:
         evidence = read_evidence(stores.artifacts, digest)
@@ -101,7 +119,7 @@ def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -
         )
     if evidence.missing_gates:
         raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
-    if evidence.verdict is not Verdict.PASS:
+    if evidence.verdict is not Verdict.PASS and not may_be_tried(declaration.spec, evidence):
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
     return evidence
 
@@ -151,7 +169,10 @@ def _loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) 
     return manifest
 
 
-def _state(manifest: "VersionManifest", evidence: Evidence, digest: str, before: Deployment | None) -> Deployment:
+def _state(
+    declaration: "Declaration", manifest: "VersionManifest", evidence: Evidence, digest: str, before: Deployment | None
+) -> Deployment:
+    as_of = datetime.fromisoformat(manifest.as_of)
     return Deployment(
         model=manifest.model,
         champion=manifest.version,
@@ -163,6 +184,8 @@ def _state(manifest: "VersionManifest", evidence: Evidence, digest: str, before:
         spec=manifest.spec_digest,
         effective_as_of=manifest.as_of,
         released_at=utc_now(),
+        holdback=holdback_after(declaration.spec, before, evidence.epoch, as_of),
+        collection=declaration.spec.collection_digest,
     )
 
 
@@ -243,8 +266,8 @@ def reject(
         raise ReleaseRefused(f"{model} {version}: {error}") from error
     if (evidence.model, evidence.version) != (model, version):
         raise ReleaseRefused(f"{model} {version}: the evidence is of {evidence.model} {evidence.version}")
-    if evidence.verdict is Verdict.PASS:
-        raise ReleaseRefused(f"{model} {version}: the evidence passes; there is nothing to reject")
+    if evidence.verdict is Verdict.PASS or may_be_tried(declaration.spec, evidence):
+        raise ReleaseRefused(f"{model} {version}: the evidence lets it go on; there is nothing to reject")
     payload: dict[str, Any] = {
         "version": version,
         "evidence": evidence_digest,

@@ -17,7 +17,9 @@ MIN_REASON = 10
 _ATTEMPTS = 10
 
 
-def rollback(stores: "Stores", model: str, *, to: str | None = None, because: str, actor: str) -> Deployment:
+def rollback(
+    stores: "Stores", model: str, *, to: str | None = None, because: str, actor: str, at_epoch: int | None = None
+) -> Deployment:
     """Make an earlier champion serve again and return the deployment.
 
     Parameters
@@ -29,20 +31,27 @@ def rollback(stores: "Stores", model: str, *, to: str | None = None, because: st
         command; a second incident has a second reason).
     because
         The reason, for the record; at least 10 characters.
+    at_epoch
+        Only while the deployment is at this epoch: what a machine saw of one champion says nothing of the next.
 
-    The target is chosen once. When a release overtakes the rollback, it is tried again on top of it with the same
-    target: a person who takes a model back must not lose to a retrain that happens to finish now (P13).
+    A challenger on trial goes with the champion: it was judged against that. The target is chosen once. When a release
+    overtakes the rollback, it is tried again on top of it with the same target: a person who takes a model back must
+    not lose to a retrain that happens to finish now (P13).
 
     Raises
     ------
     RollbackRefused
         Without a reason, without an earlier champion, or when the target was never champion or cannot serve: then with
         an alternative that can (P14).
+    StaleEpoch
+        When `at_epoch` is over.
     """
     because = " ".join(because.split())
     if len(because) < MIN_REASON:
         raise RollbackRefused(f"{model}: give a reason of at least {MIN_REASON} characters (because)")
     epoch, deployment = current(stores.ledger, model)
+    if at_epoch not in (None, epoch):
+        raise StaleEpoch(model, at_epoch or 0, epoch)
     history = reigns(stores.ledger, model)
     if deployment is None or not history:
         raise RollbackRefused(f"{model}: nothing was ever released, so there is nothing to go back to")
@@ -52,6 +61,8 @@ def rollback(stores: "Stores", model: str, *, to: str | None = None, because: st
     if target.version == deployment.champion:
         return deployment
     _check_can_serve(stores, model, target, history)
+    if at_epoch is not None:
+        return _change(stores, deployment, epoch, target, because, actor)
     return _until_it_stands(stores, epoch, deployment, target, to, because, actor)
 
 
@@ -146,6 +157,8 @@ def _change(
         "as_of": state.effective_as_of,
         "manifest": state.manifest,
         "evidence": state.evidence,
+        "withdraws": deployment.challenger.version if deployment.challenger else None,
+        "serving": state.serving_digest,
     }
     stores.ledger.change_deployment(
         deployment.model,
@@ -153,7 +166,19 @@ def _change(
         state.to_state(),
         NewEntry(actor=actor, action="rolled_back", model=deployment.model, subject=target.version, payload=payload),
     )
+    _check_restored(stores, state, target)
     return state
+
+
+def _check_restored(stores: "Stores", state: Deployment, target: Reign) -> None:
+    """Assert that the record of the target is back whole: nothing that serves users is other than it was."""
+    _, now = current(stores.ledger, state.model)
+    wanted = target.deployment.serving_digest
+    if state.serving_digest != wanted or (now is not None and now.champion == state.champion and now != state):
+        raise RollbackRefused(
+            f"{state.model}: {target.version} serves again, but its record is not what it was "
+            f"({wanted[:12]}): run `retrain ledger verify`"
+        )
 
 
 def _previous(stores: "Stores", model: str, target: Reign) -> Reign | None:

@@ -14,6 +14,7 @@ from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.names import NameRefused, check_name
 from retrain_pipeline.periods import PeriodRefused
+from retrain_pipeline.spec.rollout import Rollout, rollout_problems
 from retrain_pipeline.spec.signals import Signal, signal_problems
 from retrain_pipeline.strict import Strict
 
@@ -205,23 +206,6 @@ class Gates(Strict):
     max_size_mb: float = Field(200, gt=0)
 
 
-class Rollout(Strict):
-    """How a released model reaches users."""
-
-    shadow_periods: int = Field(0, ge=0)
-    canary_shares: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    holdback_share: float = Field(0.0, ge=0, lt=0.5)
-    approval: Literal["none", "required"] = "none"
-
-    @model_validator(mode="after")
-    def _coherent(self) -> "Rollout":
-        if list(self.canary_shares) != sorted(set(self.canary_shares)):
-            raise ValueError("canary_shares: each share must be greater than the one before")
-        if self.canary_shares and self.canary_shares[-1] + self.holdback_share > 1:
-            raise ValueError("canary_shares: the last share and holdback_share are more than all traffic")
-        return self
-
-
 class Report(Strict):
     """The Evidently report that people read."""
 
@@ -264,6 +248,11 @@ class ModelSpec(Strict):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of the declaration, defaults filled in."""
         return digest_of(self.model_dump(mode="json"))
+
+    @property
+    def collection_digest(self) -> str:
+        """SHA-256 of what is collected and how: the data and signals of the declaration."""
+        return digest_of(self.model_dump(mode="json", include={"data", "signals"}))
 
 
 def _data_problems(data: Data) -> Iterator[str]:
@@ -308,6 +297,7 @@ def _cross_problems(spec: ModelSpec) -> Iterator[str]:
             nearest = get_close_matches(name, spec.data.columns, n=1)
             hint = f"; nearest: {nearest[0]!r}" if nearest else ""
             yield f"gates.slices: {name!r:.110} is not one of data.columns{hint}"
+    yield from rollout_problems(spec.rollout, spec.data, spec.signals)
 
 
 def _is_column_name(name: str) -> bool:

@@ -10,7 +10,8 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.lake.declared import Data, Volume
 from retrain_pipeline.names import check_name
 from retrain_pipeline.spec.declaration import COMPONENT, FILE
-from retrain_pipeline.spec.model import Budget, Features, Gates, Report, Rollout, Training, Trigger
+from retrain_pipeline.spec.model import Budget, Features, Gates, Report, Training, Trigger
+from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.spec.yaml import yaml_flow
 
 _FILES = {

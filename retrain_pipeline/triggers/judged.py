@@ -34,13 +34,13 @@ class Judged:
 
 def judged_retrains(ledger: "Ledger", model: str) -> list[Judged]:
     """Return the retrains of a model that a champion was compared in, the oldest first."""
-    entries = ledger.entries(model=model, action=("released", "rejected", "rolled_back"))
+    entries = ledger.entries(model=model, action=("released", "rejected", "withdrawn", "rolled_back"))
     started = {entry.run_id: entry.payload for entry in ledger.entries(model=model, action="retrain_started")}
     found: list[Judged] = []
     champion: str | None = None
     for entry in entries:
-        asked = started.get(entry.run_id, {})
-        own = champion if entry.action == "rejected" else entry.payload.get("previous")
+        asked = started.get(entry.payload.get("retrain_run") or entry.run_id, {})
+        own = champion if entry.action in ("rejected", "withdrawn") else entry.payload.get("previous")
         as_of = entry.payload.get("as_of") or asked.get("as_of")
         if DEPLOYMENT in entry.payload:
             found = [_ended(one, _moment(ledger, entry)) for one in found]
@@ -70,7 +70,8 @@ def _ended(one: Judged, moment: datetime) -> Judged:
 def _moment(ledger: "Ledger", change: Entry) -> datetime:
     """Return from when on a change of the deployment serves: a rollback has no data of its own, it comes after what
     was monitored before it."""
-    as_of = change.payload.get("as_of") if change.action == "released" else None
+    released = change.payload if change.action == "released" else {}
+    as_of = released.get("serves_from") or released.get("as_of")
     if as_of is None:
         monitored = ledger.entries(model=change.model, action="monitored", limit=_MONITORED_BEFORE, newest_first=True)
         before = [entry.payload["as_of"] for entry in monitored if entry.seq < change.seq]

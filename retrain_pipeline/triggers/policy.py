@@ -23,9 +23,9 @@ Stance = Literal["continue", "adjust", "halt"]
 """Serve on; retrain; or serve on and let nothing be learned until somebody has looked."""
 Kind = Literal["first_model", "policy", "performance", "drift", "max_age", "manual"]
 Mode = Literal["first", "non_inferiority", "superiority"]
-Outcome = Literal["released", "rejected", "superseded", "retrain_failed", "died", "running"]
+Outcome = Literal["released", "staged", "rejected", "superseded", "retrain_failed", "died", "running"]
 
-ANSWERED = frozenset({"released", "rejected", "superseded"})
+ANSWERED = frozenset({"released", "staged", "rejected", "superseded"})
 """Outcomes of a retrain that came to an end by judgement; the others are crashes."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 # Where something was wrong, a refresh that is no worse will do; where nothing was, the candidate must be better.
@@ -95,6 +95,8 @@ class TriggerState:
     evidence: Evidence | None = None
     attempts: tuple[Attempt, ...] = ()
     in_flight: bool = False
+    on_trial: str | None = None
+    """A version that was staged and has not proved itself yet."""
     course: Course = _NEW
     halted: tuple[str, ...] = ()
     """Reasons for which a person stopped the retraining of this model."""
@@ -129,6 +131,8 @@ def decide(state: TriggerState) -> TriggerDecision:
         return replace(_wait(seen, halted), stance="halt")
     if state.in_flight:
         return _wait(seen, "a retrain is in flight")
+    if state.on_trial is not None:
+        return _wait(seen, f"{state.on_trial} is on trial: its rollout decides first")
     if state.champion_age_periods is not None and state.champion_age_periods <= 0:
         return _wait(seen, f"{state.champion} knows the data up to {_iso(state.champion_as_of)} already")
     kind, why = _asks(state, evidence)

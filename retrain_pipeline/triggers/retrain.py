@@ -13,7 +13,7 @@ from retrain_pipeline.triggers.policy import Kind, Mode
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
-TERMINAL = ("released", "rejected", "retrain_failed", "superseded")
+TERMINAL = ("released", "staged", "rejected", "retrain_failed", "superseded")
 
 
 class NoRetrain(PermanentError):
@@ -117,7 +117,7 @@ def note_candidate(
     )
 
 
-def subject_of(ledger: "Ledger", model: str, action: str, run_id: str) -> str:
+def subject_of(ledger: "Ledger", model: str, action: str | tuple[str, ...], run_id: str) -> str:
     """Return the subject of a run's entry of this action (its training set, its candidate), or of the model's newest.
 
     Raises

@@ -64,6 +64,7 @@ def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet =
         evidence=evidence,
         attempts=() if evidence is None else _attempts(started, ended, evidence.as_of, calendar, in_flight),
         in_flight=in_flight,
+        on_trial=None if deployment is None else _on_trial(deployment.state),
         course=_course(monitored, evidence, age),
         halted=halts(word),
         overruled=evidence is not None and overruled(word, evidence.seq),
@@ -75,6 +76,11 @@ def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet =
 def run_key(model: str, decision: TriggerDecision) -> str:
     """Return the key by which an orchestrator asks for an attempt once, whatever happens to cursors and ticks."""
     return f"{model}:{decision.trigger_id}:{decision.attempt}"
+
+
+def _on_trial(state: Mapping[str, Any]) -> str | None:
+    challenger = state.get("challenger")
+    return str(challenger["version"]) if challenger else None
 
 
 def _moment(text: str) -> datetime:
@@ -160,7 +166,7 @@ def _attempts(
 
 
 def _outcome(action: str | None, running: bool) -> Outcome:
-    for known in ("released", "rejected", "superseded", "retrain_failed"):
+    for known in ("released", "staged", "rejected", "superseded", "retrain_failed"):
         if action == known:
             return known
     return "running" if running else "died"

@@ -115,6 +115,7 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
         ("features", "monitoring"),
         ("predictions", "monitoring"),
         ("feedback", "monitoring"),
+        ("monitoring", "rollout"),
         ("features", "training_set"),
         ("feedback", "training_set"),
         ("training_set", "candidate"),

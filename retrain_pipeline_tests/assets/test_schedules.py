@@ -76,7 +76,9 @@ def test_one_schedule_a_cadence_covers_models_of_every_start_date(fleet):
         "thursday": ("2024-02-01",),
     }
     keys = {key.to_user_string() for key in asked["monday"].asset_selection}
-    assert keys == {f"monday/{asset}" for asset in ("raw", "features", "predictions", "feedback", "monitoring")}
+    assert keys == {
+        f"monday/{asset}" for asset in ("raw", "features", "predictions", "feedback", "monitoring", "rollout")
+    }
     assert asked["monday"].tags["retrain/side"] == "data"
 
 

@@ -1,0 +1,62 @@
+"""`rollout`: the model on trial, or the champion that followed another, looked at in a period; on, hold or back."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from retrain_pipeline.assets.common import check_specs, data_asset, metadata, run_actor
+from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.spec.declaration import Declaration
+
+CHECKS = {"trial": "The model on trial, or just released, is no worse than the one before it, on the same rows."}
+BACK = frozenset({"withdraw", "rolled_back"})
+
+
+def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
+    """Return the asset `<model>/rollout`."""
+    spec = declaration.spec
+
+    @data_asset(
+        spec,
+        "rollout",
+        set(),
+        ("monitoring",),
+        "Stages of a release: shadow, canary, champion. What is shown to be worse goes back, before and after.",
+        checks=check_specs(spec, "rollout", CHECKS, False),
+    )
+    def rollout(
+        context: dg.AssetExecutionContext, stores: StoresResource
+    ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        from retrain_pipeline.records.rollouts import results_table, stored_trial_plot
+        from retrain_pipeline.release.rollout import roll
+
+        opened = stores.open()
+        for period in context.partition_keys:
+            report = roll(opened, declaration, period, run_id=context.run.run_id, actor=run_actor(context))
+            numbers = {one.gate.replace(":", "_"): one.statistic for one in report.results}
+            context.add_asset_metadata(metadata({"move": report.move, **numbers}), partition_key=period)
+        plot = stored_trial_plot(opened, spec.name)
+        yield dg.AssetCheckResult(
+            check_name="trial",
+            asset_key=context.asset_key,
+            passed=report.move not in BACK,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=report.words,
+            metadata=metadata({"move": report.move, "look": report.look}),
+        )
+        yield dg.MaterializeResult(
+            metadata=metadata(
+                {
+                    "move": report.move,
+                    "words": report.words,
+                    "champion": report.champion or "no champion yet",
+                    "on_trial": report.challenger,
+                    "stage": report.stage,
+                    "share": report.share,
+                    "results": dg.MetadataValue.md(results_table(report.results)) if report.results else None,
+                    "trial_plot": dg.MetadataValue.path(opened.artifacts.path(plot)) if plot else None,
+                }
+            )
+        )
+
+    return rollout

@@ -1,0 +1,72 @@
+"""Before labels come: what the answers of both models on the new rows say of their losses."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from retrain_pipeline.learning.frames import Frames
+    from retrain_pipeline.monitoring.labelfree import LossGuess
+    from retrain_pipeline.release.comparison import Pair
+    from retrain_pipeline.spec.model import ModelSpec
+    from retrain_pipeline.stores import Stores
+
+
+def label_free(stores: "Stores", spec: "ModelSpec", pair: "Pair", as_of: datetime) -> GateResult:
+    """Judge the estimated loss of the model on trial against that of its reference, on the rows of the trial.
+
+    Both estimates are made by `monitoring.labelfree` from the frozen evaluation rows of the trial's version, which
+    both answer here: PASS when its estimate is at most the reference's and the margin, and never FAIL: an estimate
+    that knows no label sends nobody back.
+    """
+    from retrain_pipeline.learning.training_set import read_training_set
+    from retrain_pipeline.learning.versions import read_manifest
+
+    frames = read_training_set(stores, read_manifest(stores, spec.name, pair.trial).frozen)
+    now = _new_features(stores, spec, pair.since, as_of)
+    guesses = [_guess(stores, spec, version, frames, now) for version in (pair.trial, pair.reference)]
+    trial, reference = (guess.estimate for guess in guesses)
+    if trial is None or reference is None:
+        words = "; ".join(guess.words for guess in guesses)
+        return GateResult(gate="label_free", verdict=Verdict.INCONCLUSIVE, words=words)
+    allowed = reference * (1 + spec.rollout.margin)
+    words = (
+        f"no label is mature; by {guesses[0].method} a loss of {trial:.4g} for {pair.trial} and {reference:.4g} for "
+        f"{pair.reference}, allowed {allowed:.4g} (an estimate that is blind to what labels will say)"
+    )
+    verdict = Verdict.PASS if trial <= allowed else Verdict.INCONCLUSIVE
+    return GateResult(
+        gate="label_free", verdict=verdict, statistic=trial, threshold=allowed, n=guesses[0].n, words=words
+    )
+
+
+def _new_features(stores: "Stores", spec: "ModelSpec", since: datetime, as_of: datetime) -> "pd.DataFrame":
+    periods = spec.data.time.calendar().keys_between(since, as_of)
+    return stores.lake.read(spec.name, "features", periods=periods, known_by=as_of)
+
+
+def _guess(stores: "Stores", spec: "ModelSpec", version: str, frames: "Frames", now: "pd.DataFrame") -> "LossGuess":
+    from retrain_pipeline.errors import PermanentError
+    from retrain_pipeline.learning.losses import row_losses
+    from retrain_pipeline.learning.prediction import predict
+    from retrain_pipeline.learning.versions import load_version
+    from retrain_pipeline.monitoring.evidence import Scored, guess_loss
+    from retrain_pipeline.monitoring.labelfree import LossGuess
+
+    task, metric = spec.data.label.task, spec.problem.success.metric
+    if now.empty:
+        return LossGuess("none", "no rows to estimate on")
+    try:
+        pipeline = load_version(stores, spec.name, version).pipeline
+        before = predict(pipeline, task, frames.eval_x).frame
+        told = predict(pipeline, task, now).frame
+    except PermanentError as error:
+        return LossGuess("none", f"{version}: {error}")
+    losses = row_losses(metric, task, frames.eval_y, before)
+    mature = Scored(frames.eval_x, before, frames.eval_y, losses, frames.eval_keys["_event_time"].to_numpy())
+    names = [name for name in frames.eval_x.columns if name in now]
+    return guess_loss(task, metric, mature, now[names], told[["prediction", "score"]], seed=spec.training.seed)

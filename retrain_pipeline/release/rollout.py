@@ -1,0 +1,211 @@
+"""A period of a rollout: the model on trial is looked at, the look is put on record, and what follows from it is done.
+
+The champion that followed another is looked at in the same way, for as long as the one before it is kept: shown worse
+than that, or with a guardrail broken that held before, it is rolled back.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from retrain_pipeline.gates.evidence import GateResult, policy_digest
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release.comparison import Pair, compared_loss, serves, split_results
+from retrain_pipeline.release.guardrails import guardrail_results
+from retrain_pipeline.release.guess import label_free
+from retrain_pipeline.release.lineage import reigns
+from retrain_pipeline.release.look import Look, next_step, read_look
+from retrain_pipeline.release.rollback import rollback
+from retrain_pipeline.release.stages import apply
+from retrain_pipeline.release.state import Challenger, Deployment, current
+from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.spec.declaration import Declaration
+    from retrain_pipeline.spec.model import ModelSpec
+    from retrain_pipeline.stores import Stores
+
+LOOKED = "rollout_looked"
+GUARD = "guardrail"
+"""The actor of a rollback that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class RolloutReport:
+    """What a period's look did: the move, in words, with the results that it rests on."""
+
+    model: str
+    period: str
+    move: str
+    words: str
+    champion: str | None = None
+    challenger: str | None = None
+    stage: str | None = None
+    share: float = 0.0
+    results: tuple[GateResult, ...] = ()
+    look: str | None = None
+    """Digest of the stored look."""
+
+
+def roll(
+    stores: "Stores", declaration: "Declaration", period: str, *, run_id: str | None = None, actor: str = "rollout"
+) -> RolloutReport:
+    """Look at the model on trial, or at the champion that was released last, at the end of a period; act on it.
+
+    Doing it again changes nothing: the look of a period is entered once, and what it says is done once.
+
+    Raises
+    ------
+    PeriodRefused
+        When the period is none of the calendar.
+    """
+    spec = declaration.spec
+    start, end = spec.data.time.calendar().bounds(period)
+    epoch, deployment = current(stores.ledger, spec.name)
+    if deployment is None:
+        return RolloutReport(spec.name, period, "none", "no champion yet")
+    on = deployment.challenger
+    if on is None:
+        return _watched(stores, spec, period, start, end, epoch, deployment)
+    if datetime.fromisoformat(on.stage_from) >= end:
+        words = f"{on.version} goes on trial after this period"
+        return RolloutReport(spec.name, period, "none", words, deployment.champion, on.version, on.stage, on.share)
+    digest = _entered(stores, spec, period, end, epoch, deployment, on, run_id, actor)
+    try:
+        step, after = apply(stores, spec, digest, deployment, run_id, actor)
+    except StaleEpoch as stale:
+        words = f"the deployment moved on to epoch {stale.found} meanwhile; the next period will tell"
+        return RolloutReport(spec.name, period, "overtaken", words, deployment.champion, on.version, on.stage, on.share)
+    now = after.challenger
+    return RolloutReport(
+        spec.name,
+        period,
+        step.move,
+        step.words,
+        after.champion,
+        now.version if now else None,
+        now.stage if now else None,
+        now.share if now else 0.0,
+        read_look(stores.artifacts, digest).results,
+        digest,
+    )
+
+
+def _entered(
+    stores: "Stores",
+    spec: "ModelSpec",
+    period: str,
+    end: datetime,
+    epoch: int,
+    deployment: Deployment,
+    on: Challenger,
+    run_id: str | None,
+    actor: str,
+) -> str:
+    """Return the digest of this period's look at a challenger; the one on record, where there is one."""
+    key = f"{LOOKED}:{spec.name}:{epoch}:{on.version}:{period}"
+    look = _look(stores, spec, period, end, epoch, deployment, on)
+    digest = stores.artifacts.put_json(look.document())
+    step = next_step(look)
+    payload: dict[str, Any] = {
+        "look": digest,
+        "period": period,
+        "as_of": look.as_of,
+        "stage": on.stage,
+        "share": on.share,
+        "move": step.move,
+        "results": {result.gate: result.verdict.value for result in look.results},
+        "words": step.words[:2000],
+    }
+    new = NewEntry(actor, LOOKED, spec.name, on.version, payload, run_id=run_id, epoch=epoch, key=key)
+    return str(stores.ledger.append(new).payload["look"])
+
+
+def _look(
+    stores: "Stores",
+    spec: "ModelSpec",
+    period: str,
+    end: datetime,
+    epoch: int,
+    deployment: Deployment,
+    on: Challenger,
+) -> Look:
+    calendar = spec.data.time.calendar()
+    trial_from, stage_from = datetime.fromisoformat(on.effective_as_of), datetime.fromisoformat(on.stage_from)
+    longest = spec.rollout.longest(_delay_periods(spec))
+    pair = Pair(on.version, deployment.champion, trial_from)
+    results = [serves(stores, spec.name, on.version), _same_terms(stores, spec, on)]
+    results += [compared_loss(stores, spec, pair, end, longest)]
+    if not results[-1].n:
+        results.append(label_free(stores, spec, pair, end))
+    if on.stage == "canary":
+        results += split_results(stores, spec, deployment.routing(), stage_from, end)
+        results += guardrail_results(stores, spec, period, stage_from, end)
+    return Look(
+        model=spec.name,
+        version=on.version,
+        reference=deployment.champion,
+        evidence=on.evidence,
+        epoch=epoch,
+        stage=on.stage,
+        share=on.share,
+        period=period,
+        as_of=end.isoformat(),
+        periods_in_stage=calendar.periods_since(stage_from, end),
+        periods_on_trial=calendar.periods_since(trial_from, end),
+        longest=longest,
+        rollout=spec.rollout,
+        results=tuple(results),
+    )
+
+
+def _same_terms(stores: "Stores", spec: "ModelSpec", on: Challenger) -> GateResult:
+    """Judge that the declaration still says what the challenger was judged by (P25)."""
+    from retrain_pipeline.gates.evidence import read_evidence
+
+    judged, now = read_evidence(stores.artifacts, on.evidence).policy, policy_digest(spec)
+    verdict = Verdict.PASS if judged == now else Verdict.FAIL
+    said = "the declaration is as it was judged by"
+    changed = f"judged under policy {judged[:12]}, the declaration now says {now[:12]}: retrain, or judge it again"
+    return GateResult(gate="terms", verdict=verdict, words=said if judged == now else changed)
+
+
+def _delay_periods(spec: "ModelSpec") -> float:
+    calendar = spec.data.time.calendar()
+    hours = (calendar.shift(calendar.origin, 1) - calendar.origin).total_seconds() / 3600
+    return spec.data.label.delay_hours / hours
+
+
+def _watched(
+    stores: "Stores",
+    spec: "ModelSpec",
+    period: str,
+    start: datetime,
+    end: datetime,
+    epoch: int,
+    deployment: Deployment,
+) -> RolloutReport:
+    """Look at a champion that followed another, and roll it back where that is called for."""
+    history = reigns(stores.ledger, spec.name)
+    report = RolloutReport(spec.name, period, "none", "nothing is on trial", deployment.champion)
+    if deployment.previous is None or history[-1].entry.action != "released" or start < deployment.since:
+        return report
+    age = spec.data.time.calendar().periods_since(deployment.since, start)
+    results = guardrail_results(stores, spec, period, deployment.since, end)
+    if age < spec.rollout.watch_periods + ceil(_delay_periods(spec)) + 1:
+        pair = Pair(deployment.champion, deployment.previous, deployment.since)
+        results.append(compared_loss(stores, spec, pair, end, spec.rollout.watch_periods))
+    broken = [result for result in results if result.verdict is Verdict.FAIL]
+    if not broken:
+        words = "; ".join(result.words for result in results) or "its time of being watched is over"
+        return RolloutReport(
+            spec.name, period, "watched" if results else "none", words, deployment.champion, results=tuple(results)
+        )
+    because = f"{period}: " + "; ".join(f"{result.gate}: {result.words}" for result in broken)
+    try:
+        back = rollback(stores, spec.name, because=because[:2000], actor=GUARD, at_epoch=epoch)
+    except StaleEpoch:
+        return RolloutReport(spec.name, period, "overtaken", because, deployment.champion, results=tuple(results))
+    return RolloutReport(spec.name, period, "rolled_back", because, back.champion, results=tuple(results))
