@@ -237,3 +237,29 @@ def test_the_record_is_replayed_on_demand_with_a_table_and_a_picture(released):
     metadata = materialized.metadata
     assert [record.data["policy"] for record in metadata["policies"].value.records] == ["periodic:2"]
     assert Path(metadata["picture"].value).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.requirement("D7", "C30")
+def test_a_drift_is_answered_by_stages_where_they_are_declared(make_project):
+    """The retrain's run ends with a trial; later periods' runs take it on to everybody, and the sensor waits for it."""
+    rollout = "  rollout: {shadow_periods: 1, canary_shares: [0.5], margin: 0.1, max_periods: 8}\n"
+    project = make_project(defs=DEFS + rollout)
+    project.play(0, 14)
+    ledger = project.stores.ledger
+    told = [
+        (entry.action, entry.payload.get("stage"))
+        for entry in ledger.entries(model="toy", action=("staged", "released", "withdrawn"))
+    ]
+    assert told[0] == ("released", None), "the first model has nothing to be compared with"
+    assert told[1:4] == [("staged", "shadow"), ("staged", "canary"), ("released", None)]
+    second = ledger.entries(model="toy", action="released")[1]
+    staged = ledger.entries(model="toy", action="staged")[0]
+    assert second.payload["retrain_run"] == staged.run_id
+    asked = ledger.entries(model="toy", action="retrain_started")
+    between = [one for one in asked if staged.seq < one.seq < second.seq]
+    assert between == [], "nothing is asked for while a version is on trial"
+    checks = project.instance.event_log_storage.get_asset_check_summary_records(
+        [dg.AssetCheckKey(dg.AssetKey(["toy", "rollout"]), "trial")]
+    )
+    (shown,) = checks.values()
+    assert shown.last_check_execution_record.event.dagster_event.event_specific_data.passed
