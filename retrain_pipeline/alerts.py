@@ -20,6 +20,7 @@ ACTOR = "alerts"
 ALERTING = {
     "contract_failed": "error",
     "data_doubted": "error",
+    "drill_failed": "error",
     "rejected": "warning",
     "retrain_failed": "error",
     "retraining_halted": "warning",

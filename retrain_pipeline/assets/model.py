@@ -6,6 +6,7 @@ from typing import get_args
 import dagster as dg
 
 from retrain_pipeline.assets.candidate import candidate_asset
+from retrain_pipeline.assets.drill import drill_asset, drill_schedule
 from retrain_pipeline.assets.evaluation import evaluation_asset
 from retrain_pipeline.assets.features import features_asset
 from retrain_pipeline.assets.feedback import feedback_asset
@@ -35,6 +36,7 @@ BUILDERS = (
     evaluation_asset,
     release_asset,
     model_card_asset,
+    drill_asset,
     replay_asset,
 )
 
@@ -53,7 +55,10 @@ def fleet_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:
     for declaration in sorted(declarations, key=lambda d: d.spec.name):
         by_cadence[declaration.spec.data.time.period].append(declaration)
     return dg.Definitions(
-        schedules=[data_schedule(cadence, models) for cadence, models in by_cadence.items() if models],
+        schedules=[
+            *(data_schedule(cadence, models) for cadence, models in by_cadence.items() if models),
+            drill_schedule(declarations),
+        ],
         sensors=[alerts_sensor([d.spec.name for d in declarations])],
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from retrain_pipeline.assets.common import DATA_SIDE, MODEL_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.assets.schedules import RANGE_END, RANGE_START
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -41,7 +42,9 @@ class Player:
         self._sides = {
             "data": job.get_subset(asset_selection=set(asset_keys(self.model, DATA_SIDE))),
             "model": job.get_subset(asset_selection=set(asset_keys(self.model, MODEL_SIDE))),
+            "drill": job.get_subset(asset_selection=set(asset_keys(self.model, ["drill"]))),
         }
+        self._spec = declaration.spec
         self._sensor = definitions.resolve_sensor_def(f"{self.model}_retrain")
 
     def data(self, period: str) -> dg.ExecuteInProcessResult:
@@ -77,9 +80,18 @@ class Player:
         """Run the model side as a person does who does not wait for the sensor."""
         return self._run("model", {SIDE_TAG: "model"}, QUIET)
 
+    def drill_when_due(self) -> None:
+        """Rehearse the way back where its schedule would."""
+        from retrain_pipeline.release.drills import is_due
+
+        stores: StoresResource = (self.definitions.resources or {})["stores"]
+        if is_due(stores.open().ledger, self._spec):
+            self._run("drill", {SIDE_TAG: "drill"}, QUIET)
+
     def step(self, period: str) -> Played:
         """Play one period."""
         data = self.data(period)
+        self.drill_when_due()
         asked = self.ask()
         if isinstance(asked, str):
             return Played(period, data.run_id, data.success, None, None, asked)

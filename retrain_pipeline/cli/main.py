@@ -117,6 +117,20 @@ def rollback(
         console.print(f"{model}: [bold]{deployment.champion}[/bold] {what}")
 
 
+@app.command()
+def drill(model: Model, home: Home = None) -> None:
+    """Rehearse the way back in a copy: a real rollback, its answers compared and its time measured."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.release.drills import drill as hold_drill
+    from retrain_pipeline.verdicts import Verdict
+
+    with refusals_told():
+        report = hold_drill(open_state(home), declaration_named(model).spec, actor=actor())
+        console.print(f"{model}: [bold]{report.verdict.value}[/bold] {report.words}")
+        if report.verdict is Verdict.FAIL:
+            raise typer.Exit(1)
+
+
 Because = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 

@@ -24,6 +24,8 @@ _ACTIONS = (
     "staged",
     "rollout_looked",
     "withdrawn",
+    "drilled",
+    "drill_failed",
     "released",
     "rejected",
     "retrain_failed",

@@ -127,6 +127,9 @@ def _not_yet(look: Look) -> str | None:
     if loss is None:
         return "no comparison of losses"
     last = at is None or at == len(declared) - 1
+    way_back = look.result("drill")
+    if last and (way_back is None or way_back.verdict is not Verdict.PASS):
+        return way_back.words if way_back else "nobody has seen that the way back was rehearsed"
     if loss.verdict is Verdict.PASS:
         return None
     if not last and not loss.n and guess is not None and guess.verdict is Verdict.PASS:

@@ -10,6 +10,7 @@ from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.stages import holdback_after, may_be_tried, stage
 from retrain_pipeline.release.state import Deployment, current, utc_now
@@ -62,8 +63,8 @@ def release(
     ReleaseRefused
         When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
         verdict is not PASS; when the run was closed as failed; when policy or code are no longer those that judged;
-        when somebody changed the deployment since (then a `superseded` entry is written); when the version does not
-        load; or when approval is required.
+        when the way back was not rehearsed; when somebody changed the deployment since (then a `superseded` entry is
+        written); when the version does not load; or when approval is required.
     """
     model = declaration.spec.name
     evidence = _checked_evidence(stores, declaration, version, evidence_digest)
@@ -78,6 +79,8 @@ def release(
     if epoch != evidence.epoch:
         raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
     manifest = _loadable(stores, declaration, evidence)
+    if (way_back := rehearsed(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
+        raise ReleaseRefused(f"{model} {version}: {way_back.words}")
     try:
         if declaration.spec.rollout.staged and before is not None:
             tried = stage(stores, declaration.spec, evidence, evidence_digest, manifest, before, run_id, actor)

@@ -13,6 +13,7 @@ from retrain_pipeline.gates.evidence import GateResult, policy_digest
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.comparison import Pair, compared_loss, serves, split_results
+from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.guardrails import guardrail_results
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.release.lineage import reigns
@@ -136,7 +137,7 @@ def _look(
     trial_from, stage_from = datetime.fromisoformat(on.effective_as_of), datetime.fromisoformat(on.stage_from)
     longest = spec.rollout.longest(_delay_periods(spec))
     pair = Pair(on.version, deployment.champion, trial_from)
-    results = [serves(stores, spec.name, on.version), _same_terms(stores, spec, on)]
+    results = [serves(stores, spec.name, on.version), _same_terms(stores, spec, on), rehearsed(stores.ledger, spec)]
     results += [compared_loss(stores, spec, pair, end, longest)]
     if not results[-1].n:
         results.append(label_free(stores, spec, pair, end))

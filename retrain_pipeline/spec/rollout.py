@@ -55,6 +55,8 @@ class Rollout(Strict):
     """Columns of the entity (say a customer) that stays with one model. Default: data.key."""
     guardrails: dict[str, Guardrail] = Field(default_factory=dict)
     """Bounds by signal; broken after a release by a signal that was within before, it is rolled back."""
+    drill_periods: int | None = Field(None, ge=1)
+    """Periods after which the way back must have been rehearsed again; else nothing is released. Default: never due."""
     approval: Literal["none", "required"] = "none"
 
     @property

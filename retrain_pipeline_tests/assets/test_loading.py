@@ -99,7 +99,7 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
     (declaration,) = toys(tmp_path, 1)
     graph = project_definitions([declaration]).resolve_asset_graph()
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert keys == {f"toy0/{asset}" for asset in (*DATA_SIDE, *MODEL_SIDE, "replay")}
+    assert keys == {f"toy0/{asset}" for asset in (*DATA_SIDE, *MODEL_SIDE, "drill", "replay")}
     for asset in DATA_SIDE:
         assert graph.get(dg.AssetKey(["toy0", asset])).partitions_def is not None
     for asset in MODEL_SIDE:
@@ -122,6 +122,7 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
         ("candidate", "evaluation"),
         ("evaluation", "release"),
         ("release", "model_card"),
+        ("release", "drill"),
         ("feedback", "replay"),
     }
 

@@ -31,7 +31,7 @@ def test_a_refused_declaration_is_one_asset_that_tells_every_mistake_and_the_oth
         assert word in told, told
     assert len(re.findall(r"defs\.yaml:\d+:\d+", told)) == 4, told
     for good in ("model_000", "model_002"):
-        assert len([key for key in loaded["assets"] if key.startswith(f"{good}/")]) == 12
+        assert len([key for key in loaded["assets"] if key.startswith(f"{good}/")]) == 13
     assert loaded["tags"]["model_002/raw"]["team"] == "credit"
     assert "team" not in loaded["tags"]["model_000/raw"]
     assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_002_retrain"]
