@@ -55,7 +55,7 @@ def show_status(console: Console, stores: "Stores") -> None:
         newest = monitored.get(one.model)
         table.add_row(
             one.model,
-            one.champion or "[yellow]nobody yet[/]",
+            (one.champion or "[yellow]nobody yet[/]") + (f"\n[cyan]{one.on_trial}[/]" if one.on_trial else ""),
             day(one.as_of),
             f"{number(one.validated_loss)} {one.metric or ''}",
             day(newest.payload["as_of"]) if newest else "—",

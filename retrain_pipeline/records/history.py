@@ -67,6 +67,8 @@ class ModelStatus:
     model: str
     champion: str | None
     previous: str | None
+    on_trial: str | None
+    """A version that is staged, and where it is."""
     epoch: int
     as_of: str | None
     released_at: str | None
@@ -140,6 +142,7 @@ def status(stores: "Stores") -> list[ModelStatus]:
                 model=model,
                 champion=deployment.champion if deployment else None,
                 previous=deployment.previous if deployment else None,
+                on_trial=_on_trial(deployment),
                 epoch=row.epoch if row else 0,
                 as_of=deployment.effective_as_of if deployment else None,
                 released_at=deployment.released_at if deployment else None,
@@ -253,6 +256,10 @@ def _evidence_of(stores: "Stores", judged: "Entry | None") -> tuple[str | None, 
 
 def _serves(stores: "Stores", model: str, version: str) -> str:
     past = [reign for reign in reigns(stores.ledger, model) if reign.version == version]
+    row = stores.ledger.deployment(model)
+    on = _on_trial(Deployment.from_state(row.state)) if row else None
+    if on is not None and on.startswith(f"{version}: "):
+        return f"on trial beside the champion ({on.removeprefix(f'{version}: ')})"
     if not past:
         return "never released: it serves nobody"
     top = standing(reigns(stores.ledger, model))[-1]
@@ -261,6 +268,13 @@ def _serves(stores: "Stores", model: str, version: str) -> str:
             f"champion since {top.deployment.released_at}: it serves periods from {top.deployment.effective_as_of} on"
         )
     return f"was champion from {past[0].deployment.released_at}; {top.version} serves now"
+
+
+def _on_trial(deployment: Deployment | None) -> str | None:
+    on = deployment.challenger if deployment is not None else None
+    if on is None:
+        return None
+    return f"{on.version}: {on.stage}" + (f" at {on.share:.0%}" if on.share else "")
 
 
 def _validated_loss(stores: "Stores", model: str, deployment: Deployment | None) -> dict[str, Any]:

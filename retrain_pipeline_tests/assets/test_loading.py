@@ -91,7 +91,7 @@ def test_jobs_do_not_grow_with_models(tmp_path):
     one = project_definitions(toys(tmp_path / "one", 1)).get_repository_def()
     five = project_definitions(toys(tmp_path / "five", 5)).get_repository_def()
     assert len(five.get_all_jobs()) == len(one.get_all_jobs())
-    assert len(five.schedule_defs) == len(one.schedule_defs) == 1
+    assert len(five.schedule_defs) == len(one.schedule_defs) == 2
 
 
 @pytest.mark.requirement("D4")

@@ -3,8 +3,18 @@
 import runpy
 import sys
 
-NAMES = ("load", "overhead", "triggers", "drift_calibration", "drift_speed", "loss_calibration", "diagnosis", "window")
-ALWAYS = ("load", "overhead", "diagnosis")
+NAMES = (
+    "load",
+    "overhead",
+    "triggers",
+    "drift_calibration",
+    "drift_speed",
+    "loss_calibration",
+    "diagnosis",
+    "window",
+    "release",
+)
+ALWAYS = ("load", "overhead", "diagnosis", "release")
 """Those that need nothing beside the project."""
 
 for name in sys.argv[1:] or ALWAYS:
