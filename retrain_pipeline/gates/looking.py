@@ -1,5 +1,6 @@
 """Each gate looks at the material of a judgement. Nothing to look with is INCONCLUSIVE, never an exception."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
 _PROBED_ROWS = 20_000
 
 
-def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
-    """Return the result of every gate, in the order of `required.GATES`. All look, whatever others found."""
+def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[GateResult, ...]:
+    """Return the result of every gate, in the order of `required.GATES`. All look, whatever others found.
+
+    `spent` is the level that `quality` may spend of the error budget; by default the declared one.
+    """
     reference = material.baselines["dummy"] if material.champion is None else material.champion
     main = paired(material, reference)
+    main = main and replace(main, spent=spent)
     return (
         _contract(material),
         disjoint(

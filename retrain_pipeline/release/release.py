@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
+from retrain_pipeline.gates.judge import tells_of
+from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import ReleaseRefused
@@ -103,6 +105,8 @@ def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -
         raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
     if evidence.verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
+    if not any(tells_of(entry, evidence, digest) for entry in judged):
+        raise ReleaseRefused(f"{what}: no entry of a judge says what evidence {digest[:12]} says; judge it again")
     return evidence
 
 
@@ -129,6 +133,9 @@ def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
             f"{what}: judged under policy {evidence.policy[:12]}, the declaration now says {now[:12]} "
             "(gates, problem.success or rollout were edited); judge it again"
         )
+    absent = [gate for gate in required_gates(declaration.spec.gates) if evidence.result(gate) is None]
+    if absent:
+        raise ReleaseRefused(f"{what}: the policy requires {', '.join(absent)}, and nobody looked; judge it again")
     commit = code_revision(declaration.folder)[0].commit
     if commit != evidence.code.commit:
         raise ReleaseRefused(f"{what}: judged by code {evidence.code.commit}, this is {commit}; judge it again")
@@ -143,6 +150,11 @@ def _loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) 
         manifest = load_version(stores, evidence.model, evidence.version).manifest
     except PermanentError as error:
         raise ReleaseRefused(f"{what}: it does not load: {error}") from error
+    try:
+        for digest in (*evidence.artifacts, *manifest.artifacts):
+            stores.artifacts.get(digest)  # hashed as it is read
+    except PermanentError as error:
+        raise ReleaseRefused(f"{what}: part of its evidence is gone: {error}; restore it, or retrain") from error
     if (now := code_digest(declaration.folder)) != manifest.feature_code_digest:
         raise ReleaseRefused(
             f"{what}: trained on features of code {manifest.feature_code_digest[:12]}, "
