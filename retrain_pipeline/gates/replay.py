@@ -11,6 +11,7 @@ from retrain_pipeline.gates.budget import Account, Rows, account
 from retrain_pipeline.gates.evidence import Evidence, GateResult, policy_document, read_evidence
 from retrain_pipeline.gates.judge import tells_of
 from retrain_pipeline.gates.required import required_gates
+from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.ledger.past import PastLedger
 from retrain_pipeline.spec.model import Gates
 from retrain_pipeline.verdicts import Verdict, worst
@@ -76,6 +77,8 @@ def contradictions(stores: "Stores", entry: "Entry", evidence: Evidence) -> list
     verdict = worst(redecided(result, gates).verdict for result in evidence.results)
     if verdict is not evidence.verdict:
         found.append(f"the results give {verdict}")
+    if evidence.turning != turning(evidence.results):
+        found.append("what it turned on does not follow from the results")
     budget = _account(stores, entry, evidence, gates.alpha)
     if budget != evidence.budget:
         found.append(f"the record gives another error budget: {budget.words()}")

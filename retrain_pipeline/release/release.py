@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
-from retrain_pipeline.gates.judge import tells_of
-from retrain_pipeline.gates.required import required_gates
+from retrain_pipeline.gates.replay import contradictions
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import ReleaseRefused
@@ -105,8 +104,11 @@ def _checked_evidence(stores: "Stores", model: str, version: str, digest: str) -
         raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
     if evidence.verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
-    if not any(tells_of(entry, evidence, digest) for entry in judged):
-        raise ReleaseRefused(f"{what}: no entry of a judge says what evidence {digest[:12]} says; judge it again")
+    wrong = [contradictions(stores, entry, evidence) for entry in judged if entry.payload.get("evidence") == digest]
+    if all(wrong):
+        raise ReleaseRefused(
+            f"{what}: the judgement does not follow from the record: {'; '.join(wrong[0])}; judge it again"
+        )
     return evidence
 
 
@@ -133,9 +135,6 @@ def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
             f"{what}: judged under policy {evidence.policy[:12]}, the declaration now says {now[:12]} "
             "(gates, problem.success or rollout were edited); judge it again"
         )
-    absent = [gate for gate in required_gates(declaration.spec.gates) if evidence.result(gate) is None]
-    if absent:
-        raise ReleaseRefused(f"{what}: the policy requires {', '.join(absent)}, and nobody looked; judge it again")
     commit = code_revision(declaration.folder)[0].commit
     if commit != evidence.code.commit:
         raise ReleaseRefused(f"{what}: judged by code {evidence.code.commit}, this is {commit}; judge it again")

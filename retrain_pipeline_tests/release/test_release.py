@@ -136,7 +136,7 @@ def test_evidence_that_an_entry_of_another_judgement_names_releases_nothing(worl
     said = judged_entry(read_evidence(world.stores.artifacts, digest), digest, None, "mallory")
     payload = {**said.payload, **change.pop("payload", {})}
     world.stores.ledger.append(replace(said, payload=payload, **change))
-    refused(world, version, digest, "no entry of a judge says")
+    refused(world, version, digest, "its entry says something else")
 
 
 @pytest.mark.dagster_fact("K9")
