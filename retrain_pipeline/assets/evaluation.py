@@ -24,6 +24,11 @@ LOOKS_AT = {
     "latency": "Single-row prediction within the declared time.",
     "size": "The model's bytes within the declared size.",
     "fingerprint": "The stored bytes predict what the manifest says.",
+    "robustness": "No input that is missing or noisy makes it much worse than the champion.",
+    "groups": "The gap between declared groups did not grow.",
+    "reproducible": "Fitted again from its manifest, it is the same model.",
+    "seed_noise": "Other seeds are as good.",
+    "footprint": "Peak memory of a fresh process within the declared limit.",
     "self_test": "The quality gate fails a known-bad candidate and passes a known-good one, in this very run.",
 }
 

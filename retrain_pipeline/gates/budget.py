@@ -1,24 +1,27 @@
 """The error budget over a model's life: how much of α a judgement may spend, kept from the judgements on record.
 
-A model that is retrained a hundred times is tested a hundred times; at a fixed level of 5 % nearly every life sees a
-false promotion. The rule is LORD++ (Ramdas, Yang, Wainwright, Jordan 2017, "Online control of the false discovery rate
-with decaying memory", eq. 8): judgement t may spend
+**Retrains that nothing called for** (mode `superiority`, and `first`). A model that is retrained a hundred times is
+tested a hundred times; at 5 % each nearly every life sees a false promotion. They pay by LORD++ (Ramdas, Yang,
+Wainwright, Jordan 2017, "Online control of the false discovery rate with decaying memory"): judgement t may spend
 
     α_t = W₀ γ_t + (α − W₀) γ_{t−τ₁} + α Σ_{k≥2} γ_{t−τ_k},    W₀ = α/2,
 
-where τ₁ < τ₂ < … are the judgements that passed. Up to every t, Σ α_i ≤ α · max(passed, 1): while nothing has passed,
-the chance of any false promotion is at most α/2; after a first release and nothing but null retrains, at most α. With
-true gains it holds the false share of promotions at α instead, so a model in a drifting world is not starved of them:
+where t counts these judgements and τ₁ < τ₂ < … are those of them that passed. Up to every t,
+Σ α_i ≤ α · max(passed, 1): while nothing has passed, the chance of any false promotion is at most α/2; after a first
+release and nothing but null retrains, at most α. With true gains it holds the false share of promotions at α instead:
 what is spent comes back with each promotion. γ_j is proportional to j^−1.6: docs/benchmarks/gates.md has the power of
-this and of other rules.
+this and of other rules. A promotion that was decided on rows that are judged again tells of the same chance twice, so
+it earns nothing for a judgement that shares rows with it (the conflict sets of Zrnic, Ramdas, Jordan 2021,
+"Asynchronous online testing of multiple hypotheses", JMLR 22).
 
-Reuse of rows: a promotion that was decided on rows that are judged again tells of the same chance twice, so it earns
-nothing for a judgement that shares rows with it (the conflict sets of Zrnic, Ramdas, Jordan 2021, "Asynchronous online
-testing of multiple hypotheses", JMLR 22).
+**Refreshes that evidence called for** (mode `non_inferiority`). They are rationed by the error rate of what called (one
+false call in `trigger.expected_run_length_periods` periods), and to keep a decayed champion is an error, too. So each
+may spend α, halved for each earlier judgement that shares rows with it. Charged to LORD++ they would miss far more of
+the real gains, and harm no less (the same page).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.spec.model import ModelSpec
 
-RULE = "LORD++"
+UNCALLED = "LORD++"
+CALLED = "α a call"
 DECAY = 1.6
 _ZETA = 2.2857656996
 """ζ(1.6), so that the γ_j add up to 1."""
@@ -57,10 +61,11 @@ class Account(Strict):
     alpha: float
     """The level declared for the model's life."""
     judgement: int = Field(ge=1)
-    """Its place among the judgements of the model, from 1."""
+    """Its place among the judgements of the model that pay by the same rule, from 1."""
     passed: int = Field(ge=0)
-    """Judgements before it that passed: each brought α back."""
+    """Those before it that passed."""
     spent_before: float = Field(ge=0)
+    """What all judgements before it spent, by either rule."""
     spent: float = Field(gt=0)
     """The level at which `quality` may pass here."""
     reused: tuple[Reuse, ...]
@@ -69,8 +74,8 @@ class Account(Strict):
     def words(self) -> str:
         """Return the account in words."""
         told = (
-            f"judgement {self.judgement} of the model's life spends {self.spent:.2g} of α {self.alpha:g} "
-            f"({self.spent_before:.2g} spent before, {self.passed} passed)"
+            f"judgement {self.judgement} of the model's life by rule {self.rule} spends {self.spent:.2g}, α is "
+            f"{self.alpha:g} ({self.spent_before:.2g} spent before by all, {self.passed} of its rule passed)"
         )
         again = ", ".join(f"{one.version} ({'lost' if one.rows is None else one.rows})" for one in self.reused)
         return f"{told}; rows judged before with {again}" if again else told
@@ -93,6 +98,7 @@ class Judged:
     passed: bool
     spent: float
     rows: Rows | None
+    rule: str
 
 
 def gamma(distance: int) -> float:
@@ -105,7 +111,7 @@ def gamma(distance: int) -> float:
 
 
 def level(alpha: float, judgement: int, passed: Sequence[int], conflicts: Iterable[int] = ()) -> float:
-    """Return what a judgement may spend.
+    """Return what a judgement may spend by LORD++.
 
     Parameters
     ----------
@@ -141,7 +147,7 @@ def question(terms: Mapping[str, Any], spec: "ModelSpec") -> str:
 
 
 def account(
-    ledger: "Asked", artifacts: "Artifacts", model: str, *, alpha: float, asked: str, rows: Rows | None
+    ledger: "Asked", artifacts: "Artifacts", model: str, *, alpha: float, mode: str, asked: str, rows: Rows | None
 ) -> Account:
     """Return the account for a judgement, from the judgements on record before it.
 
@@ -154,19 +160,27 @@ def account(
         The rows that judge now; None where they are not known: then every earlier judgement may share them.
     """
     before = past_judgements(ledger.entries(model=model, action="judged"), asked)
-    shared = [(place, _shared(artifacts, one.rows, rows)) for place, one in enumerate(before, 1)]
-    conflicts = {place: count for place, count in shared if count != 0}
-    passed = [place for place, one in enumerate(before, 1) if one.passed]
+    shared = [(one, _shared(artifacts, one.rows, rows)) for one in before]
+    reused = [(one, count) for one, count in shared if count != 0]
+    rule = _rule(mode)
+    own = [one for one in before if one.rule == rule]
+    passed = [place for place, one in enumerate(own, 1) if one.passed]
+    conflicts = [place for place, one in enumerate(own, 1) if any(one is other for other, _ in reused)]
+    spent = level(alpha, len(own) + 1, passed, conflicts) if rule == UNCALLED else alpha / 2 ** len(reused)
     return Account(
-        rule=RULE,
+        rule=rule,
         question=asked,
         alpha=alpha,
-        judgement=len(before) + 1,
+        judgement=len(own) + 1,
         passed=len(passed),
         spent_before=sum(one.spent for one in before),
-        spent=level(alpha, len(before) + 1, passed, conflicts),
-        reused=tuple(Reuse(version=before[place - 1].version, rows=count) for place, count in conflicts.items()),
+        spent=spent,
+        reused=tuple(Reuse(version=one.version, rows=count) for one, count in reused),
     )
+
+
+def _rule(mode: str) -> str:
+    return CALLED if mode == "non_inferiority" else UNCALLED
 
 
 def past_judgements(entries: "Sequence[Entry]", asked: str | None = None) -> list[Judged]:
@@ -181,7 +195,7 @@ def past_judgements(entries: "Sequence[Entry]", asked: str | None = None) -> lis
             break
         one = _judged(entry)
         known = found.get(own)
-        found[own] = one if known is None else Judged(one.version, known.passed or one.passed, one.spent, one.rows)
+        found[own] = one if known is None else replace(one, passed=known.passed or one.passed)
     return list(found.values())
 
 
@@ -194,6 +208,7 @@ def _judged(entry: "Entry") -> Judged:
         passed=payload.get("verdict") == "PASS",
         spent=float(payload.get("alpha_spent") or 0.0),
         rows=Rows(rows["digest"], rows["from"], rows["until"]) if known else None,
+        rule=_rule(str(payload.get("mode"))),
     )
 
 

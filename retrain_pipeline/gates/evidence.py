@@ -21,7 +21,7 @@ Mode = Literal["first", "non_inferiority", "superiority"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # Measured anew at each look: kept, but two judgements that differ only here are the same judgement.
-_TIMED = frozenset({"latency"})
+_TIMED = frozenset({"latency", "footprint"})
 
 
 class GateResult(Strict):

@@ -117,6 +117,7 @@ def _terms(
             stores.artifacts,
             spec.name,
             alpha=spec.gates.alpha,
+            mode=mode,
             asked=question(terms, spec),
             rows=Rows(frozen.evaluation_row_digests_artifact, frozen.evaluation_from, frozen.evaluation_until),
         ),
@@ -135,6 +136,7 @@ def _look(
     spent: float,
 ) -> Looked:
     """Return all results; where the candidate or its rows are not there, all are INCONCLUSIVE and say why."""
+    from retrain_pipeline.gates.beyond import look_beyond
     from retrain_pipeline.gates.looking import look
     from retrain_pipeline.gates.material import read_material
     from retrain_pipeline.gates.operation import fingerprint
@@ -151,7 +153,10 @@ def _look(
         material = read_material(stores, spec, loaded, *champion)
     except PermanentError as error:
         return _could_not_look(str(error), gates), None, {}
-    return look(material, mode, spent), _validated_loss(material), _plots(stores, material)
+    found = {one.gate: one for one in look(material, mode, spent)}
+    found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode)}
+    results = tuple(found[gate] for gate in gates if gate in found)
+    return results, _validated_loss(material), _plots(stores, material)
 
 
 def _could_not_look(why: str, gates: tuple[str, ...], *but: str) -> tuple[GateResult, ...]:

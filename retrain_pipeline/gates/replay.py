@@ -1,6 +1,7 @@
 """Judgements taken again: from the evidence alone, as a check of the record, and under today's gates and thresholds, so
 that a changed threshold is seen by what it would have let through."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 DECLARED: Mapping[str, Callable[[Gates], float]] = {
     "latency": lambda gates: gates.latency_ms_p95,
     "size": lambda gates: gates.max_size_mb,
+    "footprint": lambda gates: gates.max_rss_mb or math.inf,
 }
 """Gates of which the whole decision is: the measured statistic is at most a declared number."""
+_STORED = frozenset({"latency", "size", "footprint", "reproducible", "seed_noise"})
+"""Gates that a replay does not look with again: what they measured or fitted then stands."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,8 @@ def _account(stores: "Stores", entry: "Entry", evidence: Evidence, alpha: float)
     rows = evidence.evaluation
     past = PastLedger(stores.ledger.entries(model=evidence.model, action="judged"), entry.seq - 1)
     known = Rows(rows.digest, rows.from_, rows.until) if rows.from_ and rows.until else None
-    asked = evidence.budget.question
-    return account(past, stores.artifacts, evidence.model, alpha=alpha, asked=asked, rows=known)
+    asked, mode = evidence.budget.question, evidence.mode
+    return account(past, stores.artifacts, evidence.model, alpha=alpha, mode=mode, asked=asked, rows=known)
 
 
 def replay_judgements(stores: "Stores", spec: "ModelSpec") -> list[Replayed]:
@@ -129,7 +133,8 @@ def _replayed(stores: "Stores", spec: "ModelSpec", whole: "Sequence[Entry]", ent
     stored = {result.gate: redecided(result, spec.gates) for result in evidence.results}
     try:
         found = _looked_again(stores, spec, whole, entry, evidence)
-        results = {one.gate: stored[one.gate] if one.gate in DECLARED and one.gate in stored else one for one in found}
+        kept = {gate: one for gate, one in stored.items() if gate in _STORED & {*required_gates(spec.gates)}}
+        results = {one.gate: one for one in found} | kept
     except PermanentError as error:
         results, how = stored, f"from stored results: {error}"
     missing = [gate for gate in required_gates(spec.gates) if gate not in results]

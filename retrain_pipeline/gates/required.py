@@ -18,6 +18,7 @@ GATES = (
     "latency",
     "size",
     "fingerprint",
+    "robustness",
     "self_test",
 )
 """Those that every model requires."""
@@ -25,4 +26,10 @@ GATES = (
 
 def required_gates(gates: "Gates") -> tuple[str, ...]:
     """Return the gates that a declaration requires: all of `GATES`, and what it declares beyond them."""
-    return GATES
+    declared = {
+        "groups": bool(gates.groups),
+        "reproducible": gates.refits >= 1,
+        "seed_noise": gates.refits >= 2,
+        "footprint": gates.max_rss_mb is not None,
+    }
+    return (*GATES, *(gate for gate, wanted in declared.items() if wanted))

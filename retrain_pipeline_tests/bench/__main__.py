@@ -3,7 +3,17 @@
 import runpy
 import sys
 
-NAMES = ("load", "overhead", "triggers", "drift_calibration", "drift_speed", "loss_calibration", "diagnosis", "window")
+NAMES = (
+    "load",
+    "overhead",
+    "triggers",
+    "drift_calibration",
+    "drift_speed",
+    "loss_calibration",
+    "diagnosis",
+    "window",
+    "gates",
+)
 ALWAYS = ("load", "overhead", "diagnosis")
 """Those that need nothing beside the project."""
 

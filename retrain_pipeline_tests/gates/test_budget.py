@@ -24,13 +24,13 @@ def record(tmp_path):
         digest = artifacts.put(np.arange(first, last, dtype="<u8").tobytes())
         return Rows(digest, f"2024-{first:04d}", f"2024-{last - 1:04d}")
 
-    def judged(version, verdict, seen, asked=None, spent=0.01):
+    def judged(version, verdict, seen, asked=None, spent=0.01, mode="superiority"):
         where = {"digest": seen.digest, "from": seen.from_, "until": seen.until} if seen else None
-        payload = {"verdict": verdict, "question": asked or version, "alpha_spent": spent, "rows": where}
+        payload = {"verdict": verdict, "question": asked or version, "mode": mode, "alpha_spent": spent, "rows": where}
         ledger.append(NewEntry("test", "judged", "toy", version, payload))
 
-    def now(seen, asked="now"):
-        return account(ledger, artifacts, "toy", alpha=0.05, asked=asked, rows=seen)
+    def now(seen, asked="now", mode="superiority"):
+        return account(ledger, artifacts, "toy", alpha=0.05, mode=mode, asked=asked, rows=seen)
 
     yield rows, judged, now, artifacts
     ledger.close()
@@ -102,6 +102,21 @@ def test_rows_that_judged_before_are_named_and_their_promotion_earns_nothing(rec
     assert "v2 (5)" in again.words()
 
 
+@pytest.mark.requirement("D26")
+def test_a_refresh_that_was_called_for_spends_alpha_and_half_of_it_on_rows_that_judged_before(record):
+    """However many came before it: a decayed champion must not be kept because others were replaced."""
+    rows, judged, now, _ = record
+    for week in range(30):
+        mode = "non_inferiority" if week % 2 else "superiority"
+        judged(f"v{week}", "INCONCLUSIVE", rows(10 * week, 10 * week + 10), mode=mode)
+    called = now(rows(300, 310), mode="non_inferiority")
+    assert (called.spent, called.judgement, called.reused) == (0.05, 16, ())
+    assert now(rows(295, 305), mode="non_inferiority").spent == 0.025
+    assert now(rows(285, 295), mode="non_inferiority").spent == 0.0125
+    assert now(rows(300, 310)).judgement == 16
+    assert now(rows(300, 310)).spent < 0.001
+
+
 @pytest.mark.fault("G19")
 def test_rows_of_which_nothing_is_known_count_as_the_same(record, tmp_path):
     rows, judged, now, artifacts = record
@@ -147,7 +162,8 @@ def test_a_judgement_says_what_it_spent_and_on_which_rows_again(world):
     first, second, third = versions(world)
     entries = world.stores.ledger.entries(action="judged")
     accounts = [world.judge(version)[0].budget for version in (second, third)]
-    assert [one.judgement for one in accounts] == [2, 3]
+    assert [one.judgement for one in accounts] == [1, 2]
+    assert [one.spent for one in accounts] == [0.025, 0.025]
     assert [one.version for one in accounts[0].reused] == [first]
     assert [(one.version, one.rows) for one in accounts[1].reused] == [(second, 168)]
     assert [entry.payload["alpha_spent"] for entry in entries][1:] == [one.spent for one in accounts]
@@ -160,7 +176,8 @@ def test_a_second_look_with_another_margin_spends_again(world):
     path = world.declaration.folder / "defs.yaml"
     path.write_text(path.read_text().replace("margin: 0.05", "margin: 0.2"))
     evidence, _ = world.again().judge(third)
-    assert evidence.budget.judgement == 4
+    assert evidence.budget.judgement == 3
+    assert evidence.budget.spent == 0.0125
     assert third in [one.version for one in evidence.budget.reused]
 
 
@@ -179,6 +196,7 @@ def test_fresh_rows_after_a_promotion_may_spend_what_it_earned(world):
     world.judged_release(second)
     deliver(world.stores, world.declaration, toys(4, "regression", first=8))
     newest = world.build(12, parent=second)
-    evidence, _ = world.judge(newest)
-    assert evidence.budget.reused == ()
-    assert evidence.budget.spent == level(0.05, 4, [1, 2, 3]) > level(0.05, 4, [1])
+    for mode, spent in (("superiority", level(0.05, 2, [1])), ("non_inferiority", 0.05)):
+        evidence, _ = world.judge(newest, mode)
+        assert [one.version for one in evidence.budget.reused] == ([] if mode == "superiority" else [newest])
+        assert evidence.budget.spent == (spent if mode == "superiority" else spent / 2)

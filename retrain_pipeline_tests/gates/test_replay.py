@@ -8,6 +8,7 @@ import pytest
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.gates.judge import judged_entry
 from retrain_pipeline.gates.replay import contradictions, redecided, replay_judgements
+from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import versions
@@ -38,7 +39,7 @@ def test_evidence_that_does_not_give_its_verdict_is_told(world):
     slow = tuple(
         one.model_copy(update={"statistic": 499.0}) if one.gate == "latency" else one for one in evidence.results
     )
-    within = evidence.model_copy(update={"results": slow})
+    within = evidence.model_copy(update={"results": slow, "turning": turning(slow)})
     assert contradictions(world.stores, entry, within) == []  # measured times are no part of what is on record
     too_slow = tuple(one.model_copy(update={"statistic": 501.0}) if one.gate == "latency" else one for one in slow)
     words = " ".join(contradictions(world.stores, entry, evidence.model_copy(update={"results": too_slow})))
@@ -89,8 +90,11 @@ def test_a_changed_threshold_is_seen_by_the_verdicts_that_it_flips(world):
     first = replay_judgements(world.stores, spec)[0]
     assert first.flips
     assert [(one.gate, one.then, one.now) for one in first.changed] == [("success", Verdict.PASS, Verdict.FAIL)]
-    spec = changed_declaration(world, "margin: 0.05", "margin: 0.0")
-    assert "quality" in {one.gate for past in replay_judgements(world.stores, spec) for one in past.changed}
+    spec = changed_declaration(world, "at_most: 0.1", "at_most: 5")
+    spec = changed_declaration(world, "gates: {margin: 0.05", "gates: {min_rows: 400, margin: 0.05")
+    last = replay_judgements(world.stores, spec)[-1]
+    assert last.now is Verdict.INCONCLUSIVE
+    assert "quality" in {one.gate for one in last.changed}
 
 
 @pytest.mark.fault("G15")
