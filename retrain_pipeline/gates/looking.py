@@ -252,4 +252,4 @@ def _self_test(material: Material, reference: Side | None, main: Paired | None, 
         return _nothing("self_test", material, reference)
     dealt = np.random.default_rng(material.seed).permutation(len(told))
     shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
-    return self_test(main, shuffled[material.unseen], mode)
+    return self_test(main, shuffled[material.unseen], mode, material.spec.gates)

@@ -141,10 +141,10 @@ def _resampled_means(
 def _expanded(means: "NDArray[np.float64]", mean: float, n: int, blocks: int, alpha: float) -> MeanInterval:
     """Return the expanded percentile interval of resampled means."""
     import numpy as np
-    from scipy import stats
+    from scipy.special import ndtri, stdtrit
 
     stretch, shown = np.sqrt(blocks / (blocks - 1)), max(alpha, _SMALLEST_SHOWN)
-    widen = stretch * stats.t.ppf(1 - alpha, blocks - 1) / stats.norm.ppf(1 - shown)
+    widen = stretch * stdtrit(blocks - 1, 1 - alpha) / ndtri(1 - shown)
     low, high = np.quantile(means, [shown, 1 - shown])
     se = float(means.std(ddof=1) * stretch)
     return MeanInterval(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import Progress
 from scipy import stats
+from scipy.special import stdtr
 
 from retrain_pipeline.gates.quality import loss_margin
 from retrain_pipeline.learning.paired import MIN_BLOCKS, _cells, _expanded, _resampled_means
@@ -25,10 +26,11 @@ from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
 from retrain_pipeline_tests.bench.window import BLOCKS_PER_BATCH
 
 HOURS = pd.date_range("2024-01-01", periods=336, freq="h", tz="UTC")
+CELLS = _cells(HOURS, 24)
 DAY_SD, ROW_SD = 0.3, 1.0
 STANDARD_ERROR = float(np.sqrt(DAY_SD**2 / 14 + ROW_SD**2 / 336))
-NULL_LIVES, NULL_RETRAINS = 300, 100
-LIVES, RETRAINS = 60, 40
+NULL_LIVES, NULL_RETRAINS = 250, 100
+LIVES, RETRAINS = 50, 40
 JUDGED, SERVED, EVERY = 2, 8, 4
 """Batches that judge a candidate; that it then serves; from one retrain to the next."""
 MARGIN = 0.01
@@ -42,10 +44,12 @@ class Look:
     times: pd.Series
     block_hours: float
     seed: int
+    cells: tuple[np.ndarray, int] | None = None
+    """Cells of the rows, where many looks have the same."""
 
     @cached_property
     def _drawn(self) -> tuple[np.ndarray, int]:
-        cells, blocks = _cells(self.times, self.block_hours)
+        cells, blocks = self.cells or _cells(self.times, self.block_hours)
         sums, counts = np.bincount(cells, self.difference).astype(float), np.bincount(cells)
         return _resampled_means(sums, counts, draws=-(-len(sums) // 4), seed=self.seed, resamples=2000), blocks
 
@@ -61,7 +65,7 @@ class Look:
         """The level at which the bound would be at 0, by Student's t."""
         means, blocks = self._drawn
         error = float(means.std(ddof=1)) * np.sqrt(blocks / (blocks - 1))
-        return float(stats.t.cdf(self.difference.mean() / error, blocks - 1)) if error else 1.0
+        return float(stdtr(blocks - 1, self.difference.mean() / error)) if error else 1.0
 
 
 def life_of(looks: Sequence[Look], level: Level) -> list[bool]:
@@ -77,7 +81,7 @@ def life_of(looks: Sequence[Look], level: Level) -> list[bool]:
 def simulated(rng: np.random.Generator, gain: float) -> Look:
     """Return two weeks of hourly differences: an effect of the day, noise of the row, and a gain."""
     day = np.repeat(rng.normal(0, DAY_SD, 14), 24)
-    return Look(day + rng.normal(0, ROW_SD, 336) - gain, pd.Series(HOURS), 24, int(rng.integers(2**31)))
+    return Look(day + rng.normal(0, ROW_SD, 336) - gain, pd.Series(HOURS), 24, int(rng.integers(2**31)), CELLS)
 
 
 def null_lives(progress: Progress) -> str:
