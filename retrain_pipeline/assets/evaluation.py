@@ -7,7 +7,7 @@ import dagster as dg
 from retrain_pipeline.assets.common import asset_key, check_specs, metadata, model_asset, run_actor
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
-from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.verdicts import Verdict
 
@@ -24,6 +24,11 @@ LOOKS_AT = {
     "latency": "Single-row prediction within the declared time.",
     "size": "The model's bytes within the declared size.",
     "fingerprint": "The stored bytes predict what the manifest says.",
+    "robustness": "No input that is missing or noisy makes it much worse than the champion.",
+    "groups": "The gap between declared groups did not grow.",
+    "reproducible": "Fitted again from its manifest, it is the same model.",
+    "seed_noise": "Other seeds are as good.",
+    "footprint": "Peak memory of a fresh process within the declared limit.",
     "self_test": "The quality gate fails a known-bad candidate and passes a known-good one, in this very run.",
 }
 
@@ -39,7 +44,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
         {"scikitlearn"},
         ("candidate",),
         "Gates on the candidate against the champion.",
-        checks=check_specs(spec, "evaluation", {gate: LOOKS_AT[gate] for gate in GATES}, True),
+        checks=check_specs(spec, "evaluation", {gate: LOOKS_AT[gate] for gate in required_gates(spec.gates)}, True),
     )
     def evaluation(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -69,6 +74,9 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "verdict": evidence.verdict.value,
                     "evaluation_rows": evidence.evaluation.rows,
                     "candidate_loss": evidence.validated_loss.value if evidence.validated_loss else None,
+                    "alpha_spent": evidence.budget.spent,
+                    "error_budget": evidence.budget.words(),
+                    "turns_on": "; ".join(f"{one.gate}: {one.words}" for one in evidence.turning)[:2000] or None,
                     "evidence": digest,
                 }
             )

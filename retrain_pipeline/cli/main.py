@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
 app.add_typer(ledger_app, name="ledger")
+gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove.")
+app.add_typer(gates_app, name="gates")
 
 PIPED_WIDTH = 200
 """Columns of a table that goes into a file or a pipe: there is no screen, and a cell cut short would be lost."""
@@ -269,6 +271,20 @@ def demo(
 
     with refusals_told():
         run_demo(console, use_home(home))
+
+
+@gates_app.command(name="replay")
+def replay_gates(
+    model: Annotated[str | None, typer.Argument(help="The model's name. Default: all.")] = None,
+    fail_on_flip: Annotated[bool, typer.Option("--fail-on-flip", help="Exit with 1 if any verdict flips.")] = False,
+    home: Home = None,
+) -> None:
+    """Run today's gates and thresholds over every past judgement, and show which verdicts would flip."""
+    from retrain_pipeline.cli.gates import show_gate_replay
+
+    with refusals_told():
+        if show_gate_replay(console, open_state(home), model) and fail_on_flip:
+            raise typer.Exit(1)
 
 
 @ledger_app.command()

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
@@ -111,6 +112,10 @@ def show_report_card(console: Console, stores: "Stores", spec: "ModelSpec") -> N
     console.print(table)
 
 
+def _turns_on(evidence: "Evidence") -> str:
+    return "; ".join(f"{one.gate} ({one.words})" for one in evidence.turning) or "no gate with a margin"
+
+
 def show_explanation(console: Console, stores: "Stores", model: str, version: str) -> None:
     """Print the story of a version."""
     from retrain_pipeline.records.history import explain
@@ -121,6 +126,10 @@ def show_explanation(console: Console, stores: "Stores", model: str, version: st
     console.print(f"  judged   {story.judged}", markup=False, highlight=False)
     console.print(f"  serves   {story.serves}", markup=False, highlight=False)
     console.print(f"  verdict  {verdict_text(story.verdict)}")
+    if story.found is not None:
+        console.print(f"  turns on {_turns_on(story.found)}", markup=False, highlight=False)
+        console.print(f"  budget   {story.found.budget.words()}", markup=False, highlight=False)
+    console.print(f"  replayed {story.replayed}", markup=False, highlight=False)
     if story.gates:
         table = Table()
         for column in ("gate", "verdict", "in words"):

@@ -6,8 +6,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.budget import Account
 from retrain_pipeline.gates.errors import EvidenceRefused
-from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.gates.turning import Turning
 from retrain_pipeline.learning.environment import CodeRevision
 from retrain_pipeline.strict import Strict
 from retrain_pipeline.verdicts import Verdict, worst
@@ -20,7 +21,7 @@ Mode = Literal["first", "non_inferiority", "superiority"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # Measured anew at each look: kept, but two judgements that differ only here are the same judgement.
-_TIMED = frozenset({"latency"})
+_TIMED = frozenset({"latency", "footprint"})
 
 
 class GateResult(Strict):
@@ -69,7 +70,7 @@ class ValidatedLoss(Strict):
 class Evidence(Strict):
     """One judgement of one candidate version, whole: inputs by digest, results of all gates, the worst as verdict."""
 
-    schema_: Literal["evidence/1"] = Field("evidence/1", alias="schema", serialization_alias="schema")
+    schema_: Literal["evidence/2"] = Field("evidence/2", alias="schema", serialization_alias="schema")
     model: str
     version: str
     manifest: Digest
@@ -80,10 +81,16 @@ class Evidence(Strict):
     as_of: str
     mode: Mode
     policy: Digest
+    """Digest and address of the gates, success criterion and rollout that were declared."""
+    required: tuple[str, ...]
+    """The gates that the policy requires a PASS of."""
+    budget: Account
     training_set: str
     evaluation: EvaluationRows
     results: tuple[GateResult, ...]
     verdict: Verdict
+    turning: tuple[Turning, ...]
+    """What would have changed the verdict."""
     validated_loss: ValidatedLoss | None
     plots: dict[str, Digest] = Field(default_factory=dict)
     code: CodeRevision
@@ -109,7 +116,13 @@ class Evidence(Strict):
     @property
     def missing_gates(self) -> list[str]:
         """Required gates without a result."""
-        return [gate for gate in GATES if self.result(gate) is None]
+        return [gate for gate in self.required if self.result(gate) is None]
+
+    @property
+    def artifacts(self) -> list[str]:
+        """Digests of everything that this judgement stands on and shows, sorted."""
+        others = [self.champion_manifest] if self.champion_manifest else []
+        return sorted({self.manifest, self.policy, self.evaluation.digest, *others, *self.plots.values()})
 
     def document(self) -> dict[str, Any]:
         """Return the evidence as JSON values: what is stored, and what a card points into."""
@@ -117,19 +130,24 @@ class Evidence(Strict):
 
     @property
     def judgement_digest(self) -> str:
-        """Digest of all but measured times and the plots: equal for two judgements of the same inputs."""
+        """Digest of all but measured times, plots and `turning`: equal for two judgements of the same inputs."""
         document = self.document()
-        del document["plots"]
+        del document["plots"], document["turning"]
         for result in document["results"]:
             if result["gate"] in _TIMED:
                 result.update(statistic=None, words="", interval=None)
         return digest_of(document)
 
 
-def policy_digest(spec: "ModelSpec") -> str:
-    """Return the digest of what decides a release: gates, success criterion and rollout."""
+def policy_document(spec: "ModelSpec") -> dict[str, Any]:
+    """Return what decides a release, as JSON values: gates, success criterion and rollout."""
     dumped = spec.model_dump(mode="json")
-    return digest_of({"gates": dumped["gates"], "success": dumped["problem"]["success"], "rollout": dumped["rollout"]})
+    return {"gates": dumped["gates"], "success": dumped["problem"]["success"], "rollout": dumped["rollout"]}
+
+
+def policy_digest(spec: "ModelSpec") -> str:
+    """Return the digest of `policy_document`, under which it is stored, too."""
+    return digest_of(policy_document(spec))
 
 
 def store_evidence(artifacts: "Artifacts", evidence: Evidence) -> str:
@@ -143,13 +161,17 @@ def read_evidence(artifacts: "Artifacts", digest: str) -> Evidence:
     Raises
     ------
     EvidenceRefused
-        When the bytes are missing or damaged, or are no evidence.
+        When the bytes are missing or damaged, or are no evidence; or lack a field that a judge always writes.
     """
     try:
-        return Evidence.model_validate(artifacts.get_json(digest), strict=False)
+        raw = artifacts.get_json(digest)
+        evidence = Evidence.model_validate(raw, strict=False)
     except ValidationError as error:
         raise EvidenceRefused(
             f"artifact {digest!r:.80} is no evidence: {error.errors()[0]['msg']}; judge the version again"
         ) from error
     except PermanentError as error:
         raise EvidenceRefused(f"evidence {digest!r:.80} cannot be read ({error}); judge the version again") from error
+    if evidence.document() != raw:
+        raise EvidenceRefused(f"evidence {digest!r:.80} is not as a judge writes it; judge the version again")
+    return evidence

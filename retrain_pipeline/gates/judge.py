@@ -1,8 +1,10 @@
 """Judging a candidate: every gate looks, the evidence is stored by digest, and the ledger says that it was judged."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.budget import Rows, account, question
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import (
     EvaluationRows,
@@ -10,18 +12,20 @@ from retrain_pipeline.gates.evidence import (
     GateResult,
     Mode,
     ValidatedLoss,
-    policy_digest,
+    policy_document,
     read_evidence,
     store_evidence,
 )
-from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.gates.required import required_gates
+from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.learning.paired import block_mean_interval
-from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.verdicts import Verdict, worst
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.material import Material
     from retrain_pipeline.learning.manifest import VersionManifest
+    from retrain_pipeline.learning.training_set import TrainingSet
     from retrain_pipeline.ledger.entries import DeploymentRow
     from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.stores import Stores
@@ -67,9 +71,9 @@ def judge(
     manifest = read_manifest(stores, spec.name, version)
     entry = stores.ledger.latest(spec.name, REGISTERED, version)
     manifest_digest = str(entry.payload["manifest"]) if entry else ""
-    results, loss, plots = _look(stores, declaration, version, deployed, mode)
-    evidence = _evidence(declaration, manifest, manifest_digest, deployed, mode, results, loss, plots)
-    return _record(stores, evidence, run_id, actor)
+    terms = _terms(stores, declaration, manifest, manifest_digest, deployed, mode)
+    looked = _look(stores, declaration, version, deployed, mode, terms["budget"].spent)
+    return _record(stores, _evidence(terms, manifest.frozen, looked), run_id, actor)
 
 
 def _check_mode(model: str, mode: Mode, deployed: "DeploymentRow | None") -> None:
@@ -82,26 +86,77 @@ def _check_mode(model: str, mode: Mode, deployed: "DeploymentRow | None") -> Non
         raise JudgementRefused(f"{model}: {champion} is champion: judge against it, not with mode 'first'")
 
 
+def _terms(
+    stores: "Stores",
+    declaration: "Declaration",
+    manifest: "VersionManifest",
+    manifest_digest: str,
+    deployed: "DeploymentRow | None",
+    mode: Mode,
+) -> dict[str, Any]:
+    """Return what is judged, by what policy and code, and at what level: all that is settled before anything is looked
+    at. The policy is stored, so that the judgement can be replayed under it."""
+    from retrain_pipeline.learning.environment import code_revision
+
+    spec, frozen = declaration.spec, manifest.frozen
+    terms = {
+        "model": manifest.model,
+        "version": manifest.version,
+        "manifest": manifest_digest,
+        "champion": deployed.state["champion"] if deployed else None,
+        "champion_manifest": deployed.state["manifest"] if deployed else None,
+        "epoch": deployed.epoch if deployed else 0,
+        "mode": mode,
+        "policy": stores.artifacts.put_json(policy_document(spec)),
+        "code": code_revision(declaration.folder)[0],
+    }
+    return terms | {
+        "required": required_gates(spec.gates),
+        "budget": account(
+            stores.ledger,
+            stores.artifacts,
+            spec.name,
+            alpha=spec.gates.alpha,
+            mode=mode,
+            asked=question(terms, spec),
+            rows=Rows(frozen.evaluation_row_digests_artifact, frozen.evaluation_from, frozen.evaluation_until),
+        ),
+    }
+
+
+Looked = tuple[tuple[GateResult, ...], ValidatedLoss | None, dict[str, str]]
+
+
 def _look(
-    stores: "Stores", declaration: "Declaration", version: str, deployed: "DeploymentRow | None", mode: Mode
-) -> tuple[tuple[GateResult, ...], ValidatedLoss | None, dict[str, str]]:
+    stores: "Stores",
+    declaration: "Declaration",
+    version: str,
+    deployed: "DeploymentRow | None",
+    mode: Mode,
+    spent: float,
+) -> Looked:
     """Return all results; where the candidate or its rows are not there, all are INCONCLUSIVE and say why."""
+    from retrain_pipeline.gates.beyond import look_beyond
     from retrain_pipeline.gates.looking import look
     from retrain_pipeline.gates.material import read_material
     from retrain_pipeline.gates.operation import fingerprint
     from retrain_pipeline.learning.versions import load_version
 
     spec = declaration.spec
+    gates = required_gates(spec.gates)
     try:
         loaded = load_version(stores, spec.name, version)
     except PermanentError as error:
-        return (*_could_not_look(str(error), GATES, "fingerprint"), fingerprint("", None, str(error))), None, {}
+        return (*_could_not_look(str(error), gates, "fingerprint"), fingerprint("", None, str(error))), None, {}
     try:
         champion = (deployed.state["champion"], deployed.state["evidence"]) if deployed else (None, None)
         material = read_material(stores, spec, loaded, *champion)
     except PermanentError as error:
-        return _could_not_look(str(error), GATES), None, {}
-    return look(material, mode), _validated_loss(material), _plots(stores, material)
+        return _could_not_look(str(error), gates), None, {}
+    found = {one.gate: one for one in look(material, mode, spent)}
+    found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode)}
+    results = tuple(found[gate] for gate in gates if gate in found)
+    return results, _validated_loss(material), _plots(stores, material)
 
 
 def _could_not_look(why: str, gates: tuple[str, ...], *but: str) -> tuple[GateResult, ...]:
@@ -160,29 +215,11 @@ def _plots(stores: "Stores", material: "Material") -> dict[str, str]:
     return {plot: stores.artifacts.put(data) for plot, data in plots.items()}
 
 
-def _evidence(
-    declaration: "Declaration",
-    manifest: "VersionManifest",
-    manifest_digest: str,
-    deployed: "DeploymentRow | None",
-    mode: Mode,
-    results: tuple[GateResult, ...],
-    loss: ValidatedLoss | None,
-    plots: dict[str, str],
-) -> Evidence:
-    from retrain_pipeline.learning.environment import code_revision
-
-    frozen = manifest.frozen
+def _evidence(terms: Mapping[str, Any], frozen: "TrainingSet", looked: Looked) -> Evidence:
+    results, loss, plots = looked
     return Evidence(
-        model=manifest.model,
-        version=manifest.version,
-        manifest=manifest_digest,
-        champion=deployed.state["champion"] if deployed else None,
-        champion_manifest=deployed.state["manifest"] if deployed else None,
-        epoch=deployed.epoch if deployed else 0,
-        as_of=manifest.as_of,
-        mode=mode,
-        policy=policy_digest(declaration.spec),
+        **terms,
+        as_of=frozen.as_of,
         training_set=frozen.digest,
         evaluation=EvaluationRows(
             rows=frozen.evaluation_rows,
@@ -191,32 +228,46 @@ def _evidence(
         ),
         results=results,
         verdict=worst(result.verdict for result in results),
+        turning=turning(results),
         validated_loss=loss,
         plots=plots,
-        code=code_revision(declaration.folder)[0],
     )
 
 
 def _record(stores: "Stores", evidence: Evidence, run_id: str | None, actor: str) -> Judgement:
     """Store the evidence, then enter it; a judgement that is on record already is returned as it was."""
     digest = store_evidence(stores.artifacts, evidence)
-    entry = stores.ledger.append(
-        NewEntry(
-            actor=actor,
-            action="judged",
-            model=evidence.model,
-            subject=evidence.version,
-            payload={
-                "evidence": digest,
-                "verdict": evidence.verdict.value,
-                "gates": {result.gate: result.verdict.value for result in evidence.results},
-                "mode": evidence.mode,
-                "champion": evidence.champion,
-            },
-            run_id=run_id,
-            epoch=evidence.epoch,
-            key=f"judged:{evidence.model}:{evidence.judgement_digest}",
-        )
-    )
+    entry = stores.ledger.append(judged_entry(evidence, digest, run_id, actor))
     recorded = str(entry.payload["evidence"])
     return Judgement(evidence if recorded == digest else read_evidence(stores.artifacts, recorded), recorded)
+
+
+def judged_entry(evidence: Evidence, digest: str, run_id: str | None, actor: str) -> NewEntry:
+    """Return the entry of a judgement: its evidence by digest, and what the error budget is counted from."""
+    rows = evidence.evaluation
+    return NewEntry(
+        actor=actor,
+        action="judged",
+        model=evidence.model,
+        subject=evidence.version,
+        payload={
+            "evidence": digest,
+            "verdict": evidence.verdict.value,
+            "gates": {result.gate: result.verdict.value for result in evidence.results},
+            "mode": evidence.mode,
+            "champion": evidence.champion,
+            "question": evidence.budget.question,
+            "alpha_spent": evidence.budget.spent,
+            "rows": {"digest": rows.digest, "from": rows.from_, "until": rows.until},
+        },
+        run_id=run_id,
+        epoch=evidence.epoch,
+        key=f"judged:{evidence.model}:{evidence.judgement_digest}",
+    )
+
+
+def tells_of(entry: Entry, evidence: Evidence, digest: str) -> bool:
+    """Return whether a `judged` entry is the one that the judge of this evidence wrote."""
+    said = judged_entry(evidence, digest, entry.run_id, entry.actor)
+    same = (entry.model, entry.subject, entry.epoch, entry.key) == (said.model, said.subject, said.epoch, said.key)
+    return same and entry.payload == dict(said.payload)

@@ -1,14 +1,17 @@
 """Each gate looks at the material of a judgement. Nothing to look with is INCONCLUSIVE, never an exception."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
 from retrain_pipeline.gates.compatibility import Answers, Asked, contract, disjoint
 from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.groups import groups
 from retrain_pipeline.gates.labels import LabelRows, labels, leakage
 from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
 from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
+from retrain_pipeline.gates.robustness import robustness
 from retrain_pipeline.gates.self_test import self_test
 from retrain_pipeline.learning.concord import relabelled
 from retrain_pipeline.learning.errors import TooFewToProbe
@@ -23,10 +26,14 @@ if TYPE_CHECKING:
 _PROBED_ROWS = 20_000
 
 
-def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
-    """Return the result of every gate, in the order of `required.GATES`. All look, whatever others found."""
+def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[GateResult, ...]:
+    """Return the result of every gate, in the order of `required.GATES`. All look, whatever others found.
+
+    `spent` is the level that `quality` may spend of the error budget; by default the declared one.
+    """
     reference = material.baselines["dummy"] if material.champion is None else material.champion
     main = paired(material, reference)
+    main = main and replace(main, spent=spent)
     return (
         _contract(material),
         disjoint(
@@ -46,7 +53,13 @@ def look(material: Material, mode: Mode) -> tuple[GateResult, ...]:
         latency(_predict_one(material), material.frames.eval_x, limit_ms=material.spec.gates.latency_ms_p95),
         size(material.model_bytes, max_size_mb=material.spec.gates.max_size_mb),
         fingerprint(material.manifest.prediction_fingerprint, material.fidelity),
+        robustness(
+            material,
+            material.baselines["linear"] if material.champion is None else material.champion,
+            factor=material.spec.gates.robustness,
+        ),
         _self_test(material, reference, main, mode),
+        *((_groups(material),) if material.spec.gates.groups else ()),
     )
 
 
@@ -115,6 +128,25 @@ def _slices(material: Material) -> GateResult:
         return _nothing("slices", material, reference)
     gates = material.spec.gates
     return slices(judged, material.slices[material.unseen], gates.slices, slice_margin=gates.slice_margin)
+
+
+def _groups(material: Material) -> GateResult:
+    import numpy as np
+
+    # As for slices: before the first release the linear model is the bar.
+    reference = material.baselines["linear"] if material.champion is None else material.champion
+    judged = paired(material, reference)
+    if judged is None or reference is None or not len(judged.candidate):
+        return _nothing("groups", material, reference)
+    rows, gates, sides = material.unseen, material.spec.gates, (material.candidate, reference)
+    scale = float(judged.reference.mean()) or 1.0
+    measures = {"loss": (judged.candidate / scale, judged.reference / scale)}
+    if material.frames.task == "binary":
+        told = [side.predictions for side in sides if side.predictions is not None]
+        own, theirs = (one["prediction"].to_numpy(dtype=np.float64)[rows] for one in told)
+        measures["positive rate"] = (own, theirs)
+    values = material.slices[rows]
+    return groups(measures, values, gates.groups, margin=gates.group_margin, alpha=gates.alpha, seed=material.seed)
 
 
 def _label_rows(material: Material) -> LabelRows:
@@ -220,4 +252,4 @@ def _self_test(material: Material, reference: Side | None, main: Paired | None, 
         return _nothing("self_test", material, reference)
     dealt = np.random.default_rng(material.seed).permutation(len(told))
     shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
-    return self_test(main, shuffled[material.unseen], mode)
+    return self_test(main, shuffled[material.unseen], mode, material.spec.gates)

@@ -34,12 +34,14 @@ class Paired:
     block_hours: float
     min_rows: int
     seed: int
+    spent: float | None = None
+    """The level that `quality` may spend of the error budget; None where a comparison is not charged to it."""
 
-    def interval(self, margin: float = 0.0) -> MeanInterval:
+    def interval(self, margin: float = 0.0, alpha: float | None = None) -> MeanInterval:
         """Bounds of mean(candidate − (1 + margin) × reference), the margin on the scale of the metric."""
-        allowed = self.reference * (1 + loss_margin(self.metric, margin))
+        allowed, level = self.reference * (1 + loss_margin(self.metric, margin)), alpha or self.alpha
         return paired_interval(
-            self.candidate, allowed, self.event_time, block_hours=self.block_hours, alpha=self.alpha, seed=self.seed
+            self.candidate, allowed, self.event_time, block_hours=self.block_hours, alpha=level, seed=self.seed
         )
 
     def rows(self, chosen: "NDArray[np.bool_]", **changes: Any) -> "Paired":
@@ -92,6 +94,9 @@ def quality(paired: Paired, mode: Mode, *, gate: str = "quality", reference: str
     `first` and `superiority`: the candidate is better than the reference (the dummy, the champion) when the upper bound
     of the difference is below 0. `non_inferiority`: not worse beyond the margin when that of the difference to
     (1 + margin) × reference is at most 0. FAIL when the lower bound is above 0; INCONCLUSIVE between.
+
+    The upper bound is at the level that the error budget grants (`paired.spent`): to pass is what may be false. To fail
+    spends nothing, so the lower bound is at the declared level.
     """
     reference = reference or ("dummy" if mode == "first" else "champion")
     stopped = cannot_compare(gate, paired, reference)
@@ -104,16 +109,20 @@ def quality(paired: Paired, mode: Mode, *, gate: str = "quality", reference: str
     words = (
         f"mean {paired.metric} row loss minus the {reference}'s: {found.mean:.4g} [{found.low:.4g}, {found.high:.4g}]"
     )
-    judged = found
+    judged, margin = found, 0.0
     if mode == "non_inferiority":
-        judged = paired.interval(paired.margin)
-        words += f"; minus {1 + paired.margin:g} times it: [{judged.low:.4g}, {judged.high:.4g}]"
+        judged, margin = paired.interval(paired.margin), paired.margin
+        words += f"; minus {1 + margin:g} times it: [{judged.low:.4g}, {judged.high:.4g}]"
+    high = judged.high
+    if paired.spent is not None and paired.spent != paired.alpha:
+        high = paired.interval(margin, paired.spent).high
+        words += f"; at the {paired.spent:.2g} that may be spent the upper bound is {high:.4g}"
     # An exact copy has bounds of 0: not worse, and not better.
-    within = judged.high <= 0 if mode == "non_inferiority" else judged.high < 0
+    within = high <= 0 if mode == "non_inferiority" else high < 0
     return GateResult(
         gate=gate,
         verdict=Verdict.PASS if within else Verdict.FAIL if judged.low > 0 else Verdict.INCONCLUSIVE,
-        statistic=judged.high,
+        statistic=high,
         threshold=0.0,
         n=found.n,
         interval=(found.low, found.high),

@@ -4,16 +4,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.fresh import Footprint, footprint
+from retrain_pipeline.gates.operation import latency_of, size
 from retrain_pipeline.gates.quality import Paired, loss_margin, quality
+from retrain_pipeline.gates.refits import seed_noise
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from retrain_pipeline.spec.model import Gates
 
-def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode) -> GateResult:
-    """Judge known-bad and known-good candidates through `quality`.
+
+def self_test(
+    paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode, gates: "Gates | None" = None
+) -> GateResult:
+    """Judge known-bad and known-good candidates through `quality`, and known numbers through the gates with a limit.
 
     Parameters
     ----------
@@ -23,6 +30,8 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
         Row losses of the candidate's predictions dealt to the wrong rows; None when there are none.
     mode
         The mode of the judgement.
+    gates
+        The declared limits; by default `quality` alone is tested.
 
     FAIL when a known-bad candidate passes: the shuffled predictions (where they are worse than what the margin allows,
     as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a
@@ -35,6 +44,12 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
         bad["its predictions shuffled"] = shuffled
     passed = [name for name, losses in bad.items() if _verdict(paired, losses, paired.reference, mode) is Verdict.PASS]
     n = len(paired.candidate)
+    wrong = [] if gates is None else _wrong_about_limits(gates)
+    if wrong:
+        words = f"gates that answer wrongly about known numbers: {', '.join(wrong)}: their verdicts mean nothing"
+        return GateResult(
+            gate="self_test", verdict=Verdict.FAIL, statistic=float(len(wrong)), threshold=0.0, n=n, words=words
+        )
     if passed:
         words = f"the quality gate passes a known-bad candidate ({', '.join(passed)}): its verdicts mean nothing"
         return GateResult(
@@ -45,6 +60,23 @@ def self_test(paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode
         return GateResult(gate="self_test", verdict=Verdict.INCONCLUSIVE, n=n, words=words)
     words = f"known-bad refused ({', '.join(bad)}), known-good passed"
     return GateResult(gate="self_test", verdict=Verdict.PASS, statistic=0.0, threshold=0.0, n=n, words=words)
+
+
+def _wrong_about_limits(gates: "Gates") -> list[str]:
+    """Return the gates that pass twice their limit, or do not pass half of it."""
+    rss = gates.max_rss_mb or 1000.0
+
+    def asked(share: float) -> list[GateResult]:
+        measured = Footprint(latency_ms_p95=1.0, peak_rss_mb=rss * share, load_seconds=1.0)
+        return [
+            latency_of(gates.latency_ms_p95 * share, gates.latency_ms_p95, "known"),
+            size(int(gates.max_size_mb * share * 1e6), max_size_mb=gates.max_size_mb),
+            footprint(measured, max_rss_mb=rss),
+            seed_noise(share, [share, share], 1.0, metric="mae", margin=0.0, mode="superiority"),
+        ]
+
+    bad = {one.gate for one in asked(2.0) if one.verdict is not Verdict.FAIL}
+    return sorted(bad | {one.gate for one in asked(0.5) if one.verdict is not Verdict.PASS})
 
 
 def _worse(losses: "NDArray[np.float64]") -> "NDArray[np.float64]":

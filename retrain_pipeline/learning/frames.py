@@ -91,7 +91,7 @@ def assert_disjoint(frames: Frames) -> None:
 
 
 def slice_values(stores: "Stores", spec: "ModelSpec", keys: "pd.DataFrame", as_of: datetime) -> "pd.DataFrame":
-    """Return the declared slice columns (`gates.slices`) of rows, from `raw` as it was known at `as_of`.
+    """Return the declared columns (`gates.slices`, `gates.groups`) of rows, from `raw` as it was known at `as_of`.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def slice_values(stores: "Stores", spec: "ModelSpec", keys: "pd.DataFrame", as_o
         The slice columns only, index as `keys`; a row that raw lacks has missing values.
     """
     identity = [*spec.data.key, "_event_time"]
-    names = list(spec.gates.slices)
+    names = list(dict.fromkeys([*spec.gates.slices, *spec.gates.groups]))
     calendar = spec.data.time.calendar()
     periods = sorted({calendar.key(moment) for moment in keys["_event_time"].dt.floor("h").unique()})
     wanted = list(dict.fromkeys([*identity, *names]))

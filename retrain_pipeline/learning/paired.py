@@ -4,7 +4,8 @@ Rows are grouped by event time. The circular block bootstrap (Künsch 1989, *Ann
 Romano 1992, the circular form) draws stretches of `block_hours` and keeps what lies within one together, so the
 dependence inside a block is in the interval. Percentile intervals from few blocks are too short; they are widened by
 Student's t with blocks − 1 degrees of freedom and by √(blocks/(blocks − 1)) (Hesterberg 2015, *The American
-Statistician* 69:371, "expanded percentile").
+Statistician* 69:371, "expanded percentile"). Levels below one in a hundred, which an error budget asks for, lie beyond
+what 2,000 resamples can show: there the distance to the percentile at 1 % is stretched as Student's t stretches.
 
 A block must outlast the dependence. Dependence that reaches across blocks makes the interval too short: for a mean of
 AR(1) losses the variance is short by about 2ρ/((1 − ρ²)·L) at L rows a block.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MIN_BLOCKS = 8
 """Below this many occupied blocks an interval is a guess: no answer is given."""
 RESAMPLES = 2000
+_SMALLEST_SHOWN = 0.01
 # A block starts at any quarter of a block, so that a resample is not bound to one way of cutting the day.
 _CELLS_PER_BLOCK = 4
 _DRAWS_AT_ONCE = 2_000_000
@@ -139,11 +141,11 @@ def _resampled_means(
 def _expanded(means: "NDArray[np.float64]", mean: float, n: int, blocks: int, alpha: float) -> MeanInterval:
     """Return the expanded percentile interval of resampled means."""
     import numpy as np
-    from scipy import stats
+    from scipy.special import ndtri, stdtrit
 
-    stretch = np.sqrt(blocks / (blocks - 1))
-    widen = stretch * stats.t.ppf(1 - alpha, blocks - 1) / stats.norm.ppf(1 - alpha)
-    low, high = np.quantile(means, [alpha, 1 - alpha])
+    stretch, shown = np.sqrt(blocks / (blocks - 1)), max(alpha, _SMALLEST_SHOWN)
+    widen = stretch * stdtrit(blocks - 1, 1 - alpha) / ndtri(1 - shown)
+    low, high = np.quantile(means, [shown, 1 - shown])
     se = float(means.std(ddof=1) * stretch)
     return MeanInterval(
         mean, float(mean + (low - mean) * widen), float(mean + (high - mean) * widen), se, n, blocks, alpha

@@ -108,6 +108,8 @@ class Story:
     events: list[Event]
     found: Evidence | None = field(repr=False, default=None)
     """The evidence itself."""
+    replayed: str = "never judged"
+    """What comes of judging again from the stored evidence alone."""
 
 
 def history(stores: "Stores", model: str) -> list[Event]:
@@ -188,6 +190,7 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
         serves=_serves(stores, model, version),
         events=[_event(entry) for entry in entries],
         found=evidence,
+        replayed=_replayed(stores, judged, evidence),
     )
 
 
@@ -252,6 +255,15 @@ def _evidence_of(stores: "Stores", judged: "Entry | None") -> tuple[str | None, 
     rows = evidence.evaluation
     against = f"against {evidence.champion}" if evidence.champion else "with no champion to beat"
     return digest, evidence, f"{rows.rows} rows from {rows.from_} to {rows.until}, {against} ({evidence.mode})"
+
+
+def _replayed(stores: "Stores", judged: "Entry | None", evidence: Evidence | None) -> str:
+    from retrain_pipeline.gates.replay import contradictions
+
+    if judged is None or evidence is None:
+        return "never judged" if judged is None else "its evidence cannot be read"
+    wrong = contradictions(stores, judged, evidence)
+    return f"NOT THE SAME: {'; '.join(wrong)}" if wrong else f"same verdict: {evidence.verdict}"
 
 
 def _serves(stores: "Stores", model: str, version: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
+from retrain_pipeline.gates.replay import contradictions
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.drills import rehearsed
@@ -124,6 +125,11 @@ def _checked_evidence(stores: "Stores", declaration: "Declaration", version: str
         raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
     if evidence.verdict is not Verdict.PASS and not may_be_tried(declaration.spec, evidence):
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
+    wrong = [contradictions(stores, entry, evidence) for entry in judged if entry.payload.get("evidence") == digest]
+    if all(wrong):
+        raise ReleaseRefused(
+            f"{what}: the judgement does not follow from the record: {'; '.join(wrong[0])}; judge it again"
+        )
     return evidence
 
 
@@ -164,6 +170,11 @@ def _loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) 
         manifest = load_version(stores, evidence.model, evidence.version).manifest
     except PermanentError as error:
         raise ReleaseRefused(f"{what}: it does not load: {error}") from error
+    try:
+        for digest in (*evidence.artifacts, *manifest.artifacts):
+            stores.artifacts.get(digest)  # hashed as it is read
+    except PermanentError as error:
+        raise ReleaseRefused(f"{what}: part of its evidence is gone: {error}; restore it, or retrain") from error
     if (now := code_digest(declaration.folder)) != manifest.feature_code_digest:
         raise ReleaseRefused(
             f"{what}: trained on features of code {manifest.feature_code_digest[:12]}, "

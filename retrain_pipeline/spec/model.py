@@ -204,6 +204,18 @@ class Gates(Strict):
     latency_ms_p95: float = Field(50, gt=0)
     """95th percentile of single-row prediction."""
     max_size_mb: float = Field(200, gt=0)
+    max_rss_mb: float | None = Field(None, gt=0)
+    """Peak memory of a fresh process that loads the model and predicts; where it is declared, latency is measured there
+    too."""
+    robustness: float = Field(3.0, gt=1)
+    """How many times the reference's loss a candidate may have when an input is missing or noisy."""
+    groups: tuple[str, ...] = ()
+    """Raw columns between whose values the gap in loss and in positive rate may not grow."""
+    group_margin: float = Field(0.05, ge=0)
+    """By how much it may: points of the positive rate, and of the loss as a share of the reference's."""
+    refits: int = Field(1, ge=0, le=20)
+    """Fits of the winner that judging may cost: the first with its own seed (it must come out the same), any others
+    with other seeds (the verdict must hold)."""
 
 
 class Report(Strict):
@@ -292,11 +304,11 @@ def _cross_problems(spec: ModelSpec) -> Iterator[str]:
     metric, task = spec.problem.success.metric, spec.data.label.task
     if (task == "regression") != (metric in REGRESSION_METRICS):
         yield f"problem.success.metric: {metric!r} does not fit a {task} label"
-    for name in spec.gates.slices:
-        if name not in spec.data.columns:
+    for path, names in (("slices", spec.gates.slices), ("groups", spec.gates.groups)):
+        for name in (one for one in names if one not in spec.data.columns):
             nearest = get_close_matches(name, spec.data.columns, n=1)
             hint = f"; nearest: {nearest[0]!r}" if nearest else ""
-            yield f"gates.slices: {name!r:.110} is not one of data.columns{hint}"
+            yield f"gates.{path}: {name!r:.110} is not one of data.columns{hint}"
     yield from rollout_problems(spec.rollout, spec.data, spec.signals)
 
 

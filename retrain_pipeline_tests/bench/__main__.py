@@ -13,6 +13,7 @@ NAMES = (
     "diagnosis",
     "window",
     "release",
+    "gates",
 )
 ALWAYS = ("load", "overhead", "diagnosis", "release")
 """Those that need nothing beside the project."""

@@ -202,3 +202,30 @@ def test_suggest_columns_prints_a_block_to_start_from(retrain, tmp_path):
         result = retrain("suggest-columns", missing)
         assert result.exit_code == 1, result.output
         assert isinstance(result.exception, SystemExit), result.exception
+
+
+@pytest.mark.requirement("D15")
+def test_explain_takes_the_judgement_again_and_says_what_it_turned_on(retrain, world):
+    version = versions(world)[1]
+    result = retrain("explain", "toy", version, "--home", world.home)
+    assert result.exit_code == 0, result.output
+    assert "replayed same verdict: PASS" in result.stdout
+    assert "turns on" in result.stdout
+    assert "spends 0.025, α is 0.05" in " ".join(result.stdout.split())
+
+
+@pytest.mark.fault("G15")
+@pytest.mark.requirement("D51")
+def test_gates_replay_shows_which_verdicts_a_threshold_flips_and_can_fail_a_review(retrain, world, monkeypatch):
+    monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    command = ("gates", "replay", "toy", "--fail-on-flip", "--home", world.home)
+    same = retrain(*command)
+    assert same.exit_code == 0, (same.output, same.exception)
+    assert "0 of 3 judgements would flip" in same.stdout
+    path = world.declaration.folder / "defs.yaml"
+    path.write_text(path.read_text().replace("at_most: 5", "at_most: 0.1"))
+    flipped = retrain(*command)
+    assert flipped.exit_code == 1
+    assert "1 of 3 judgements would flip" in flipped.stdout
+    assert "success: PASS → FAIL" in flipped.stdout
+    assert retrain("gates", "replay", "--home", world.home).exit_code == 0

@@ -81,7 +81,7 @@ def test_files_that_break_the_load_are_told_one_by_one_and_the_fleet_covers_the_
     assert not list(project.folder.rglob("EXECUTED"))
     assert len(loaded["assets"]) == len(refused) + 22
     assert loaded["tags"]["model_000/raw"]["team"] == "credit"
-    assert loaded["schedules"] == ["data_every_week"]
+    assert loaded["schedules"] == ["data_every_week", "drills"]
     assert loaded["asked"] == ["model_000", "model_014"]
     assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_014_retrain"]
 

@@ -11,6 +11,21 @@ from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import write_folder
 
 D = "a" * 64
+BUDGET = {
+    "rule": "LORD++",
+    "question": D,
+    "alpha": 0.05,
+    "judgement": 1,
+    "passed": 0,
+    "spent_before": 0.0,
+    "spent": 0.01,
+    "reused": [],
+}
+
+
+def result(gate, verdict="PASS", words="fine", **numbers):
+    nothing = dict.fromkeys(("statistic", "threshold", "n", "interval"))
+    return {"gate": gate, "verdict": verdict, "words": words, **nothing, **numbers}
 
 
 def document(**changes):
@@ -24,14 +39,18 @@ def document(**changes):
         "as_of": "2024-01-01T00:00:00+00:00",
         "mode": "first",
         "policy": D,
+        "required": list(GATES),
+        "budget": BUDGET,
         "training_set": D,
         "evaluation": {"rows": 3, "digest": D, "from": None, "until": None},
-        "results": [{"gate": gate, "verdict": "PASS", "words": "fine"} for gate in GATES],
+        "results": [result(gate) for gate in GATES],
         "verdict": "PASS",
+        "turning": [],
         "validated_loss": None,
+        "plots": {},
         "code": {"commit": None, "dirty": None, "diff_digest": None},
     }
-    return {**made, **changes}
+    return {"schema": "evidence/2", **made, **changes}
 
 
 def test_evidence_comes_back_as_it_was_stored(tmp_path):
@@ -61,7 +80,7 @@ def test_a_pass_beyond_its_threshold_is_no_result(statistic):
 @pytest.mark.parametrize("gate", GATES)
 @pytest.mark.parametrize("verdict", ["FAIL", "INCONCLUSIVE"])
 def test_a_pass_over_a_gate_that_did_not_pass_is_no_evidence(tmp_path, gate, verdict):
-    results = [{"gate": one, "verdict": verdict if one == gate else "PASS", "words": "x"} for one in GATES]
+    results = [result(one, verdict if one == gate else "PASS") for one in GATES]
     artifacts = Artifacts(tmp_path)
     with pytest.raises(EvidenceRefused, match="not the worst"):
         read_evidence(artifacts, artifacts.put_json(document(results=results)))
@@ -91,6 +110,16 @@ def test_missing_and_damaged_bytes_are_refused_with_a_mend(tmp_path):
         read_evidence(artifacts, "../../etc/passwd")
 
 
+@pytest.mark.fault("G19")
+@pytest.mark.parametrize("field", ["schema", "plots"])
+def test_a_field_that_could_be_filled_in_is_still_missed(tmp_path, field):
+    artifacts, short = Artifacts(tmp_path), document()
+    assert read_evidence(artifacts, artifacts.put_json(short)).model == "toy"
+    del short[field]
+    with pytest.raises(EvidenceRefused, match="not as a judge writes it"):
+        read_evidence(artifacts, artifacts.put_json(short))
+
+
 def test_missing_gates_are_named():
     few = Evidence.model_validate(document(results=document()["results"][1:]))
     assert few.missing_gates == [GATES[0]]
@@ -99,7 +128,7 @@ def test_missing_gates_are_named():
 
 def test_measured_times_do_not_make_another_judgement():
     def with_latency(statistic, gate="latency"):
-        results = [{"gate": one, "verdict": "PASS", "words": f"{statistic}" if one == gate else "x"} for one in GATES]
+        results = [result(one, words=f"{statistic}" if one == gate else "x") for one in GATES]
         return Evidence.model_validate(document(results=results)).judgement_digest
 
     assert with_latency(1.0) == with_latency(2.0)

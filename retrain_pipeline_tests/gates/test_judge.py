@@ -10,7 +10,7 @@ from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.gates.looking import _leakage, look
 from retrain_pipeline.gates.material import _asked, _seen, _validated, read_material
-from retrain_pipeline.gates.required import GATES
+from retrain_pipeline.gates.required import GATES, required_gates
 from retrain_pipeline.learning.errors import VersionNotLoadable
 from retrain_pipeline.learning.versions import load_version, read_manifest
 from retrain_pipeline.release.release import newest_evidence
@@ -32,12 +32,13 @@ def verdicts(evidence):
 def test_a_judgement_is_kept_whole_and_entered_once(world):
     version = versions(world)[1]
     evidence, digest = world.judge(version)
-    assert [one.gate for one in evidence.results] == list(GATES)
+    required = required_gates(world.declaration.spec.gates)
+    assert [one.gate for one in evidence.results] == list(required) == [*GATES, "reproducible"]
     assert evidence.verdict is Verdict.PASS
     assert read_evidence(world.stores.artifacts, digest) == evidence
     [entry] = world.stores.ledger.entries(action="judged", subject=version)
     assert entry.payload["evidence"] == digest
-    assert entry.payload["gates"] == dict.fromkeys(GATES, "PASS")
+    assert entry.payload["gates"] == dict.fromkeys(required, "PASS")
     assert (entry.epoch, evidence.epoch, evidence.champion) == (1, 1, versions(world)[0])
     assert evidence.validated_loss.n == evidence.evaluation.rows == 336
     assert 0.3 < evidence.validated_loss.value < 0.9
@@ -82,7 +83,7 @@ def test_a_candidate_that_does_not_load_fails_and_nothing_else_passes(world):
     damage(world, read_manifest(world.stores, "toy", version).model_artifact)
     evidence, _ = world.judge(version)
     found = verdicts(evidence)
-    assert set(found) == set(GATES)
+    assert set(found) == set(required_gates(world.declaration.spec.gates))
     assert found.pop("fingerprint") is Verdict.FAIL
     assert set(found.values()) == {Verdict.INCONCLUSIVE}
     assert evidence.validated_loss is None

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from retrain_pipeline.gates import self_test as self_test_module
+from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.quality import Paired, baseline, metric_value, quality, slices, success
 from retrain_pipeline.gates.self_test import self_test
+from retrain_pipeline.spec.model import Gates
 from retrain_pipeline.verdicts import Verdict
 
 HOURS = pd.date_range("2024-01-01", periods=24 * 14, freq="h", tz="UTC")
@@ -195,6 +197,21 @@ def test_rows_that_cannot_show_even_a_good_candidate_are_inconclusive():
 def test_a_perfect_candidate_still_has_a_worse_copy():
     zero = np.zeros(336)
     assert self_test(paired(zero, losses(10)), None, "superiority").verdict is Verdict.PASS
+
+
+@pytest.mark.fault("G28")
+@pytest.mark.parametrize("gate", ["latency_of", "size", "footprint", "seed_noise"])
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL])
+def test_a_gate_that_does_not_heed_its_limit_fails_the_self_test(monkeypatch, gate, verdict):
+    """One that passes everything, and one that fails everything."""
+    reference = losses(30)
+    judged = paired(reference * 0.7, reference)
+    assert self_test(judged, None, "superiority", Gates()).verdict is Verdict.PASS
+    answer = GateResult(gate=gate, verdict=verdict, words="x")
+    monkeypatch.setattr(self_test_module, gate, lambda *_, **__: answer)
+    found = self_test(judged, None, "superiority", Gates())
+    assert found.verdict is Verdict.FAIL
+    assert gate in found.words
 
 
 def test_replacing_rows_keeps_the_terms():

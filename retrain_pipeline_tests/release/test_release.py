@@ -4,13 +4,14 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
 import retrain_pipeline.release.release as module
 from retrain_pipeline.gates.evidence import read_evidence
+from retrain_pipeline.gates.judge import judged_entry
 from retrain_pipeline.gates.required import GATES
-from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.release import close_failed, newest_evidence, reject
 from retrain_pipeline.release.state import Deployment, current
@@ -51,8 +52,7 @@ def forge(world, version, enter=True, **changes):
     document = read_evidence(world.stores.artifacts, newest_evidence(world.stores, "toy", version)).document()
     digest = world.stores.artifacts.put_json({**document, **changes})
     if enter:
-        payload = {"evidence": digest, "verdict": "PASS", "gates": {}}
-        world.stores.ledger.append(NewEntry("mallory", "judged", "toy", version, payload))
+        world.stores.ledger.append(judged_entry(read_evidence(world.stores.artifacts, digest), digest, None, "mallory"))
     return digest
 
 
@@ -125,6 +125,18 @@ def test_a_verdict_that_no_judge_put_on_record_releases_nothing(world):
     refused(
         world, version, forge(world, version, enter=False, as_of="2030-01-01T00:00:00+00:00"), "no judgement on record"
     )
+
+
+@pytest.mark.fault("G19")
+@pytest.mark.parametrize("change", [{"payload": {"gates": {}}}, {"key": None}, {"epoch": 0}])
+def test_evidence_that_an_entry_of_another_judgement_names_releases_nothing(world, change):
+    """The evidence is whole, and an entry names it, but not the entry that its judge would have written."""
+    version = versions(world)[1]
+    digest = forge(world, version, enter=False, as_of="2030-01-01T00:00:00+00:00")
+    said = judged_entry(read_evidence(world.stores.artifacts, digest), digest, None, "mallory")
+    payload = {**said.payload, **change.pop("payload", {})}
+    world.stores.ledger.append(replace(said, payload=payload, **change))
+    refused(world, version, digest, "its entry says something else")
 
 
 @pytest.mark.dagster_fact("K9")

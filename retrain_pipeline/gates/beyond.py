@@ -1,0 +1,46 @@
+"""Gates that need more than frozen rows and models: a fit, a process, the team's folder. A replay takes their stored
+results."""
+
+from typing import TYPE_CHECKING
+
+from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.fresh import footprint, measure
+from retrain_pipeline.gates.operation import latency_of
+from retrain_pipeline.gates.refits import reproducible, seed_noise_of
+from retrain_pipeline.gates.required import required_gates
+
+if TYPE_CHECKING:
+    from retrain_pipeline.gates.material import Material
+    from retrain_pipeline.spec.declaration import Declaration
+    from retrain_pipeline.stores import Stores
+
+
+def look_beyond(
+    stores: "Stores", declaration: "Declaration", material: "Material", mode: Mode
+) -> tuple[GateResult, ...]:
+    """Return the results of those of these gates that the declaration requires, in the order of `required_gates`.
+
+    Where memory is limited, latency is measured in the same fresh process, and its result stands for that of `look`.
+    """
+    gates, version = declaration.spec.gates, material.manifest.version
+    required, found = required_gates(gates), dict[str, GateResult]()
+    if "reproducible" in required:
+        found["reproducible"] = reproducible(stores, declaration, version)
+    if "seed_noise" in required:
+        reference = material.baselines["dummy"] if material.champion is None else material.champion
+        found["seed_noise"] = seed_noise_of(material, reference, mode, gates.refits - 1)
+    if gates.max_rss_mb is not None:
+        found |= _fresh(stores, material, gates.max_rss_mb)
+    return tuple(found[gate] for gate in required if gate in found)
+
+
+def _fresh(stores: "Stores", material: "Material", max_rss_mb: float) -> dict[str, GateResult]:
+    model = stores.artifacts.get(material.manifest.model_artifact)
+    try:
+        measured = measure(model, material.frames.eval_x, material.frames.task)
+    except OSError as error:
+        return {"footprint": footprint(None, max_rss_mb=max_rss_mb, why_not=str(error))}
+    return {
+        "footprint": footprint(measured, max_rss_mb=max_rss_mb),
+        "latency": latency_of(measured.latency_ms_p95, material.spec.gates.latency_ms_p95, "in a fresh process"),
+    }
