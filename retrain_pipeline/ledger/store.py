@@ -184,7 +184,7 @@ class Ledger:
 
         return self._connections.read(read_head)
 
-    def verify(self, *, anchors: Sequence[tuple[int, str]] = ()) -> Verification:
+    def verify(self, *, anchors: Sequence[tuple[Any, ...]] = ()) -> Verification:
         """Walk the whole chain, streaming, and compare the head, the deployments and the keyring with it.
 
         Parameters
