@@ -17,7 +17,7 @@ class ApprovalConfig(dg.Config):
     """Who approves which version, and why."""
 
     version: str = Field("", description="The version. Empty: the newest that waits for an approval.")
-    because: str = Field(min_length=10, description="The reason, for the record.")
+    because: str = Field(description="The reason, for the record; at least 10 characters.")
     approver: str = Field("", description="Who you are, as roles.yaml knows you. Counts only with unsigned_approvals.")
     expires_hours: float = Field(72, gt=0, le=720, description="How long the approval holds.")
 

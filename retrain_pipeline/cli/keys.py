@@ -1,6 +1,7 @@
 """`retrain keys`: keys of people and machines, and the keyring that believes them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +41,12 @@ def new(
         if keyring.named(check_name(name, "key")) is not None:
             raise _taken(name)
         key = new_private_key(file)
-        public = PublicKey(name, owner or f"person:{name}", key.public, _begin(key, name, home) if ledger else None)
+        public = PublicKey(name, owner or f"person:{name}", key.public)
+        # Believed before it signs: a crash in between leaves a key without entries, not entries without a key.
         write_keyring(_keyring_file(), Keyring((*keyring.keys, public)))
+        if ledger:
+            public = replace(public, signs_from=_begin(key, name, home))
+            write_keyring(_keyring_file(), Keyring((*keyring.keys, public)))
         console.print(f"private key: {file}", soft_wrap=True, highlight=False)
         console.print(f"public key {public.id} of {public.owner}: {_keyring_file()}", soft_wrap=True, highlight=False)
         use = "RETRAIN_LEDGER_KEY for every process that writes the ledger" if ledger else "RETRAIN_PERSON_KEY"
