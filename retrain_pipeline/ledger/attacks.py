@@ -134,7 +134,7 @@ def _put(conn: "sqlite3.Connection", row: dict[str, Any]) -> str:
     row = {**row, "sha256": chain_digest(row)}
     columns = ", ".join(row)
     marks = ", ".join(f":{name}" for name in row)
-    conn.execute(f"INSERT OR REPLACE INTO retrain_entry ({columns}) VALUES ({marks})", row)  # noqa: S608 # nosec B608
+    conn.execute(f"INSERT OR REPLACE INTO retrain_entry ({columns}) VALUES ({marks})", row)  # noqa: S608
     return str(row["sha256"])
 
 
@@ -168,7 +168,7 @@ def _double(conn: "sqlite3.Connection") -> None:
 def _truncate(conn: "sqlite3.Connection") -> None:
     last = _last(conn)
     for table in ("retrain_entry", "retrain_signature"):
-        conn.execute(f"DELETE FROM {table} WHERE seq = ?", (last,))  # noqa: S608 # nosec B608
+        conn.execute(f"DELETE FROM {table} WHERE seq = ?", (last,))  # noqa: S608
     _set_head(conn, last - 1, _row(conn, last - 1)["sha256"])
 
 

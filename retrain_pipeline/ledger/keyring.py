@@ -57,8 +57,16 @@ class Keyring:
 
 
 def policy_folder() -> Path:
-    """Return the folder of the project's keyring and roles."""
+    """Return the folder of the project's keyring and roles.
+
+    Raises
+    ------
+    KeyRefused
+        When RETRAIN_POLICY names no folder: a name misspelt must not mean that everybody may do everything.
+    """
     given = os.environ.get(POLICY_VARIABLE, "")
+    if given and not Path(given).is_dir():
+        raise KeyRefused(f"{POLICY_VARIABLE} is {given!r:.200}, and there is no such folder; make it, or name another")
     return Path(given) if given else Path(__file__).parents[1] / "defs"
 
 

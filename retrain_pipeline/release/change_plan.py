@@ -14,7 +14,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from retrain_pipeline.canonical import canonical_json, digest_of
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.ledger.entries import DEPLOYMENT, Entry
 from retrain_pipeline.release.errors import ApprovalRefused
+from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.spec.errors import YamlRefused
 from retrain_pipeline.spec.yaml import read_yaml_file
 from retrain_pipeline.strict import Strict
@@ -105,18 +107,25 @@ def read_plan(folder: Path) -> ChangePlan | None:
 
 
 def anchor_of(ledger: "Ledger", model: str) -> Anchor:
-    """Return the anchor of a model.
+    """Return the anchor of a model: of the champions that no rollback has undone, the newest that a person let through.
 
     Raises
     ------
     ApprovalRefused
-        When no person ever let a version through.
+        When no person let any of them through.
     """
-    for automatic, entry in enumerate(ledger.entries(model=model, action="released", newest_first=True)):
-        kind = (entry.payload.get("permit") or {}).get("kind")
-        if kind in BY_PERSON:
-            return Anchor(str(entry.subject), datetime.fromisoformat(entry.at_utc), automatic)
+    releases = [one for one in ledger.entries(model=model, action="released") if DEPLOYMENT in one.payload]
+    by_person = {one.subject: one for one in releases if _permit(one) in BY_PERSON}
+    for reign in reversed(standing(reigns(ledger, model))):
+        if (seen := by_person.get(reign.version)) is not None:
+            automatic = sum(_permit(one) not in BY_PERSON for one in releases if one.seq > seen.seq)
+            return Anchor(reign.version, datetime.fromisoformat(seen.at_utc), automatic)
     raise ApprovalRefused(f"{model}: the plan has no anchor yet; a person approves the first version")
+
+
+def _permit(released: Entry) -> str | None:
+    """Return by what kind of permit a release went through; None for one of before there were any."""
+    return (released.payload.get("permit") or {}).get("kind")
 
 
 def check_limits(plan: ChangePlan, anchor: Anchor, now: datetime) -> None:

@@ -15,6 +15,7 @@ def at(retrain, world, tmp_path, monkeypatch):
     file = world.declaration.folder / "defs.yaml"
     file.write_text(file.read_text().replace("  gates:", "  rollout: {approval: required}\n  gates:"))
     monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
     for name in ("RETRAIN_LEDGER_KEY", "RETRAIN_PERSON_KEY", "DAGSTER_HOME"):
         monkeypatch.setenv(name, "")

@@ -112,7 +112,7 @@ def make_asking(tmp_path: Path, accepted: bool = True) -> Asking:
     The template's first version was released without `approval: required`, which is another policy: carol accepts it.
     """
     policy = tmp_path / "policy"
-    policy.mkdir()
+    policy.mkdir(exist_ok=True)
     (policy / "roles.yaml").write_text(ROLES)
     keys = {name: new_private_key(tmp_path / "keys" / f"{name}.pem") for name in PEOPLE}
     write_keyring(

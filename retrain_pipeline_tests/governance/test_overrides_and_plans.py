@@ -12,6 +12,7 @@ from retrain_pipeline.release.change_plan import FILE, Anchor, anchor_of, check_
 from retrain_pipeline.release.errors import ApprovalRefused, ReleaseRefused
 from retrain_pipeline.release.overrides import banner, review, unreviewed
 from retrain_pipeline.release.permits import plan_subject
+from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline_tests.gates.world import versions
 from retrain_pipeline_tests.release.test_release import forge
 
@@ -185,6 +186,17 @@ def test_limits_count_from_the_last_version_that_a_person_let_through(planned):
     ):
         with pytest.raises(ApprovalRefused, match=words):
             check_limits(plan, anchor, now)
+
+
+@pytest.mark.fault("G25")
+def test_a_version_that_was_rolled_back_is_no_anchor(planned):
+    assert anchor_of(planned.ledger, "toy").version == planned.version
+    planned.approve("bob", planned.subject(planned.third))
+    assert planned.release(planned.third).released
+    assert anchor_of(planned.ledger, "toy").version == planned.third
+    rollback(planned.world.stores, "toy", because="the new one is bad", actor="dagster")
+    anchor = anchor_of(planned.ledger, "toy")
+    assert (anchor.version, anchor.automatic) == (planned.version, 0)
 
 
 def test_without_a_version_that_a_person_saw_there_is_no_anchor(asking):

@@ -6,6 +6,7 @@ import pytest
 
 from retrain_pipeline.governance.errors import NotAllowed, RolesRefused
 from retrain_pipeline.governance.roles import check, read_roles, same_person
+from retrain_pipeline.ledger.errors import KeyRefused
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.triggers.halts import halt, resume
 
@@ -30,8 +31,8 @@ pytestmark = [pytest.mark.requirement("D12"), pytest.mark.fault("G6")]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A policy folder with the roles above."""
-    monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
     (tmp_path / "policy").mkdir()
+    monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
     (tmp_path / "policy" / "roles.yaml").write_text(TEXT)
     return tmp_path / "policy"
 
@@ -93,6 +94,12 @@ def test_without_a_roles_file_everybody_may(folder, ledger):
     granted = check(ledger, "person:eve", "rollback", "bike")
     assert (granted.person, granted.role, granted.payload()) == ("person:eve", "everybody", {})
     assert ledger.entries() == []
+
+
+def test_a_policy_folder_that_is_not_there_lets_nobody_do_anything(ledger, monkeypatch, tmp_path):
+    monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "polcy"))
+    with pytest.raises(KeyRefused, match="RETRAIN_POLICY"):
+        check(ledger, "person:alice", "rollback", "bike")
 
 
 def test_what_somebody_may_says_by_which_version_of_the_roles(folder, ledger):
