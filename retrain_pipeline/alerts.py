@@ -21,6 +21,7 @@ ALERTING = {
     "awaiting_approval": "warning",
     "contract_failed": "error",
     "data_doubted": "error",
+    "dissented": "warning",
     "override_granted": "error",
     "refused": "warning",
     "rejected": "warning",

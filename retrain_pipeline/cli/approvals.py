@@ -1,4 +1,4 @@
-"""`retrain approve`, `override`, `review-override`, `accept-policy` and `release`: where people decide."""
+"""`retrain approve`, `dissent`, `override`, `review-override`, `accept-policy` and `release`: where people decide."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +22,7 @@ def add_approvals(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(approve)
     app.command()(release)
+    app.command()(dissent)
     app.command()(override)
     app.command(name="review-override")(review_override)
     app.command(name="accept-policy")(accept_policy)
@@ -66,6 +67,16 @@ def release(model: Model, version: Version, home: Home = None) -> None:
         digest = newest_evidence(stores, model, version)
         done = make_champion(stores, declaration, version, evidence_digest=digest, run_id=None, actor=actor())
         console.print(f"{model}: {done.words}", highlight=False)
+
+
+def dissent(model: Model, version: Version, because: Because, home: Home = None) -> None:
+    """Object to a version, for the record: the objection stays beside the decision, and no change plan covers it."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.release.dissent import dissent as object_to
+
+    with refusals_told():
+        entry = object_to(open_state(home).ledger, model, version, because=because, actor=actor())
+        console.print(f"{model} {version}: objection {entry.seq} of {entry.actor} is on record")
 
 
 def override(

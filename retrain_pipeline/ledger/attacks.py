@@ -167,8 +167,8 @@ def _double(conn: "sqlite3.Connection") -> None:
 
 def _truncate(conn: "sqlite3.Connection") -> None:
     last = _last(conn)
-    for table in ("retrain_entry", "retrain_signature"):
-        conn.execute(f"DELETE FROM {table} WHERE seq = ?", (last,))  # noqa: S608
+    conn.execute("DELETE FROM retrain_entry WHERE seq = ?", (last,))
+    conn.execute("DELETE FROM retrain_signature WHERE seq = ?", (last,))
     _set_head(conn, last - 1, _row(conn, last - 1)["sha256"])
 
 

@@ -26,6 +26,7 @@ _ACTIONS = (
     "retrain_failed",
     "superseded",
     "awaiting_approval",
+    "dissented",
     "approved",
     "plan_approved",
     "policy_accepted",

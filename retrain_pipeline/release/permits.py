@@ -1,7 +1,7 @@
 """May this version be released, as far as people are concerned: by an approval, inside a plan, or over broken glass."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release import change_plan
 from retrain_pipeline.release.approvals import MIN_REASON, Subject
 from retrain_pipeline.release.authors import Authors, authors_of_file, authors_of_version
+from retrain_pipeline.release.dissent import objections
 from retrain_pipeline.release.errors import ApprovalRefused
 from retrain_pipeline.release.overrides import unreviewed
 from retrain_pipeline.release.standing import Standing, standing
@@ -106,10 +107,11 @@ def find_permit(
         "outside the change plan": lambda: _by_plan(stores, declaration, manifest),
         "no override": lambda: _by_statement(stores, override_subject(declaration, evidence, digest)),
     }
-    reasons = []
+    reasons, against = [], objections(stores.ledger, evidence.model, evidence.version)
     for words, way in ways.items():
         try:
-            return way()
+            permit = way()
+            return replace(permit, payload={**permit.payload, "dissent": [one.seq for one in against]})
         except ApprovalRefused as refusal:
             reasons.append(f"{words}: {refusal}")
     raise ApprovalRefused(
@@ -182,6 +184,8 @@ def _by_plan(stores: "Stores", declaration: "Declaration", manifest: "VersionMan
     subject = plan_subject(declaration, plan)
 
     def holds() -> tuple[Standing, change_plan.Anchor]:
+        if against := objections(stores.ledger, model, manifest.version):
+            raise ApprovalRefused(f"{against[0].actor} objected (entry {against[0].seq}); a person decides")
         if waiting := unreviewed(stores.ledger, model):
             raise ApprovalRefused(f"override {waiting[0].seq} waits for its review; until then a person decides")
         found, anchor = standing(stores.ledger, subject), change_plan.anchor_of(stores.ledger, model)

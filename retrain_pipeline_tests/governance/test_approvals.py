@@ -12,6 +12,7 @@ from retrain_pipeline.ledger.keyring import Keyring, read_keyring, write_keyring
 from retrain_pipeline.ledger.signatures import KEY_RETIRED
 from retrain_pipeline.release.approvals import enter, grant
 from retrain_pipeline.release.authors import Authors
+from retrain_pipeline.release.dissent import dissent
 from retrain_pipeline.release.errors import ApprovalRefused
 from retrain_pipeline.release.permits import accept_policy
 from retrain_pipeline.release.standing import read_statement
@@ -28,7 +29,7 @@ def refused(asking, words):
     assert asking.world.stores.ledger.deployment("toy") == before
 
 
-@pytest.mark.requirement("B11", "A35")
+@pytest.mark.requirement("B11")
 def test_a_version_that_passed_waits_and_its_retrain_has_ended(asking):
     refused(asking, "there is no approved entry")
     (entry,) = asking.ledger.entries(action="awaiting_approval")
@@ -38,7 +39,7 @@ def test_a_version_that_passed_waits_and_its_retrain_has_ended(asking):
     assert len(asking.ledger.entries(action="awaiting_approval")) == 1
 
 
-@pytest.mark.requirement("B8", "A32")
+@pytest.mark.requirement("B11", "A32")
 def test_an_approved_version_is_released_and_the_release_names_the_approval(asking):
     approved = asking.approve()
     assert (approved.actor, approved.payload["statement"]["role"]) == ("person:alice", "reviewer")
@@ -47,6 +48,7 @@ def test_an_approved_version_is_released_and_the_release_names_the_approval(aski
     said = approved.payload["statement"]
     assert permit == {
         "kind": "release", "seq": approved.seq, "nonce": said["nonce"], "by": "person:alice", "role": "reviewer",
+        "dissent": [],
     }  # fmt: skip
     assert asking.ledger.verify().verdict == "PASS"
 
@@ -254,3 +256,29 @@ def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path
     accept_policy(stores, declaration, "approvals are needed now", "person:carol")
     assert asking.release().released
     stores.close()
+
+
+@pytest.mark.fault("G5")
+def test_a_word_on_another_model_is_none_on_this(asking):
+    other = asking.say("alice", model="other")
+    assert other.model == "other"
+    asking.ledger.append(NewEntry("person:eve", "approved", "toy", asking.version, other.payload))
+    refused(asking, "of another model: other")
+
+
+@pytest.mark.requirement("A35", "A37")
+def test_an_objection_stays_beside_the_decision_that_went_against_it(asking):
+    entry = dissent(asking.ledger, "toy", asking.version, because="the north shop gets worse", actor="person:dave")
+    for arguments, kind in (
+        ({"because": "no", "actor": "person:dave"}, ApprovalRefused),
+        ({"because": "a machine's opinion", "actor": "dagster"}, NotAllowed),
+    ):
+        with pytest.raises(kind):
+            dissent(asking.ledger, "toy", asking.version, **arguments)
+    with pytest.raises(ApprovalRefused, match="no version 'v0'"):
+        dissent(asking.ledger, "toy", "v0", because="of another world", actor="person:dave")
+    asking.approve("bob")
+    assert asking.release().released
+    released = asking.ledger.latest("toy", "released")
+    assert (released.payload["permit"]["by"], released.payload["permit"]["dissent"]) == ("person:bob", [entry.seq])
+    assert asking.ledger.entries(action="dissented")[0].payload["because"] == "the north shop gets worse"

@@ -9,6 +9,7 @@ from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.release.approvals import grant
 from retrain_pipeline.release.change_plan import FILE, Anchor, anchor_of, check_limits, read_plan
+from retrain_pipeline.release.dissent import dissent
 from retrain_pipeline.release.errors import ApprovalRefused, ReleaseRefused
 from retrain_pipeline.release.overrides import banner, review, unreviewed
 from retrain_pipeline.release.permits import plan_subject
@@ -33,7 +34,7 @@ def override(asking, who="carol", hours=1.0):
 
 
 @pytest.mark.fault("G14")
-@pytest.mark.requirement("A37", "A35")
+@pytest.mark.requirement("A35", "A37")
 def test_an_override_releases_and_is_loud_until_a_second_person_reviews_it(asking):
     granted = override(asking)
     assert asking.release().released
@@ -173,6 +174,15 @@ def test_while_an_override_waits_for_its_review_the_plan_covers_nothing(planned)
     override(planned)
     assert unreviewed(planned.ledger, "toy")
     with pytest.raises(ApprovalRefused, match="waits for its review"):
+        planned.release(planned.third)
+
+
+@pytest.mark.fault("G25")
+@pytest.mark.requirement("A35")
+def test_a_version_that_somebody_objects_to_is_outside_the_plan(planned):
+    approve_plan(planned)
+    dissent(planned.ledger, "toy", planned.third, because="the north shop gets worse", actor="person:dave")
+    with pytest.raises(ApprovalRefused, match="person:dave objected"):
         planned.release(planned.third)
 
 

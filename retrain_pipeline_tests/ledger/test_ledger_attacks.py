@@ -8,7 +8,7 @@ from retrain_pipeline.ledger.signing import new_private_key
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.verdicts import Verdict
 
-pytestmark = [pytest.mark.fault("G7", "G8", "S13"), pytest.mark.requirement("D39")]
+pytestmark = [pytest.mark.fault("G7", "G8", "S13"), pytest.mark.requirement("D39", "B34", "A37")]
 
 CAUGHT_BY = {
     "edit": "chain", "edit, digest fits": "signatures", "delete": "chain", "reorder": "chain",
