@@ -129,3 +129,20 @@ def test_who_types_is_the_account_or_the_keys_owner_and_not_what_the_environment
     at("keys", "new", "alice", "--to", tmp_path / "alice.pem")
     monkeypatch.setenv("RETRAIN_PERSON_KEY", str(tmp_path / "alice.pem"))
     assert show.actor() == "person:alice"
+
+
+@pytest.mark.fault("G25")
+def test_a_plan_is_approved_and_an_objection_entered_on_the_command_line(at, world, tmp_path):
+    at("keys", "new", "alice", "--to", tmp_path / "alice.pem")
+    because, key = ("--because", "data may change by itself"), ("--key", tmp_path / "alice.pem")
+    assert "there is no change_plan.yaml" in at("approve", "toy", "--plan", *because, *key, fails=True)
+    assert "give a version, or --plan" in at("approve", "toy", *because, *key, fails=True)
+    (world.declaration.folder / "change_plan.yaml").write_text(
+        "id: year-one\nvalid_from: 2020-01-01\nvalid_until: 2099-12-31\n"
+        "allowed: {triggers: [policy], candidates: [tree]}\n"
+        "cumulative_limits: {max_autopromotions: 2, max_total_delta: 0.5, max_days_without_human: 30}\n"
+    )
+    assert "toy year-one: approved by person:alice" in at("approve", "toy", "--plan", *because, *key)
+    version = versions(world)[1]
+    assert "is on record" in at("dissent", "toy", version, "--because", "the north shop gets worse")
+    assert "the north shop gets worse" in at("history", "toy")

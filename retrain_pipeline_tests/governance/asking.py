@@ -7,6 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.ledger.entries import NewEntry
@@ -123,3 +125,27 @@ def make_asking(tmp_path: Path, accepted: bool = True) -> Asking:
     if accepted:
         accept_policy(asking.world.stores, asking.world.declaration, "approvals are needed now", "person:carol")
     return asking
+
+
+@functools.cache
+def _planned() -> Asking:
+    """A world in which a person let the second version through and the third was judged against it; made once."""
+    folder = Path(tempfile.mkdtemp(prefix="planned-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "policy").mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RETRAIN_POLICY", str(folder / "policy"))
+        asking = make_asking(folder)
+        asking.approve("alice")
+        assert asking.release().released
+        assert asking.world.judge(versions(asking.world)[2], run_id="run-third")[0].verdict == "PASS"
+    return asking
+
+
+def make_planned(tmp_path: Path) -> Asking:
+    """Return a copy of that world; RETRAIN_POLICY must be its `policy` folder already."""
+    made = _planned()
+    shutil.copytree(made.policy, tmp_path / "policy", dirs_exist_ok=True)
+    shutil.copytree(made.keys["alice"].file.parent, tmp_path / "keys")
+    keys = {name: SigningKey(tmp_path / "keys" / f"{name}.pem") for name in PEOPLE}
+    return Asking(made.world.copy(tmp_path), tmp_path / "policy", keys)

@@ -245,6 +245,7 @@ def test_a_word_on_another_version_is_none_on_this(asking):
 @pytest.mark.fault("G15")
 @pytest.mark.requirement("D12")
 def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path, monkeypatch):
+    (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
     asking = make_asking(tmp_path, accepted=False)
     asking.approve()
