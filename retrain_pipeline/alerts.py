@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 ACTOR = "alerts"
 # What an entry must be for somebody to hear of it, and how urgent it is.
 ALERTING = {
+    "awaiting_approval": "warning",
     "contract_failed": "error",
     "data_doubted": "error",
     "drill_failed": "error",
+    "dissented": "warning",
+    "override_granted": "error",
+    "refused": "warning",
     "rejected": "warning",
     "retrain_failed": "error",
     "retraining_halted": "warning",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.files import private_folder
+from retrain_pipeline.ledger.keyring import FILE as KEYRING
+from retrain_pipeline.ledger.keyring import policy_folder
 from retrain_pipeline.ledger.store import Ledger
 
 if TYPE_CHECKING:
@@ -26,7 +28,13 @@ class Stores:
 
 
 def open_stores(
-    home: str | Path, *, lake_url: str | None = None, artifacts_url: str | None = None, ledger_url: str | None = None
+    home: str | Path,
+    *,
+    lake_url: str | None = None,
+    artifacts_url: str | None = None,
+    ledger_url: str | None = None,
+    ledger_key: str | Path | None = None,
+    keyring: str | Path | None = None,
 ) -> Stores:
     """Return the stores: ``home/lake``, ``home/artifacts`` and ``home/ledger.db``, or what the URLs name.
 
@@ -38,6 +46,10 @@ def open_stores(
         A path or object storage URL instead.
     ledger_url
         A SQLAlchemy URL (SQLite or PostgreSQL) instead.
+    ledger_key
+        File of the private key that signs the ledger's entries. Default: they are not signed.
+    keyring
+        File of the public keys that are believed. Default: `keyring.json` of the project's policy folder.
 
     Raises
     ------
@@ -54,5 +66,9 @@ def open_stores(
     return Stores(
         lake=Lake(lake_url or str(folder / "lake")),
         artifacts=Artifacts(artifacts_url or folder / "artifacts"),
-        ledger=Ledger(ledger_url or f"sqlite:///{folder / 'ledger.db'}"),
+        ledger=Ledger(
+            ledger_url or f"sqlite:///{folder / 'ledger.db'}",
+            signing_key=Path(ledger_key) if ledger_key else None,
+            keyring=Path(keyring) if keyring else policy_folder() / KEYRING,
+        ),
     )

@@ -1,10 +1,11 @@
 """A declaration becomes a model's asset group; all declarations together get their schedules and the alert sensor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import dagster as dg
 
+from retrain_pipeline.assets.approval import approval_asset
 from retrain_pipeline.assets.candidate import candidate_asset
 from retrain_pipeline.assets.drill import drill_asset, drill_schedule
 from retrain_pipeline.assets.evaluation import evaluation_asset
@@ -44,9 +45,14 @@ BUILDERS = (
 def model_definitions(declaration: Declaration) -> dg.Definitions:
     """Return the assets, checks and retrain sensor of one model."""
     return dg.Definitions(
-        assets=[build(declaration) for build in BUILDERS],
+        assets=[build(declaration) for build in _builders(declaration)],
         sensors=[retrain_sensor(declaration)],
     )
+
+
+def _builders(declaration: Declaration) -> tuple[Callable[[Declaration], dg.AssetsDefinition], ...]:
+    asks = declaration.spec.rollout.approval == "required"
+    return (*BUILDERS, approval_asset) if asks else BUILDERS
 
 
 def fleet_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:

@@ -6,15 +6,31 @@ from pathlib import Path
 
 import dagster as dg
 
+from retrain_pipeline.ledger.keyring import FILE as KEYRING
+from retrain_pipeline.ledger.keyring import policy_folder
 from retrain_pipeline.stores import Stores, open_stores
 
 DEFAULT_HOME = "data/state"
 
 
 @cache
-def _opened(home: str, lake_url: str | None, artifacts_url: str | None, ledger_url: str | None) -> Stores:
+def _opened(
+    home: str,
+    lake_url: str | None,
+    artifacts_url: str | None,
+    ledger_url: str | None,
+    ledger_key: str | None,
+    keyring: Path,
+) -> Stores:
     # One pool of connections a process and place: a run has a dozen steps.
-    return open_stores(home, lake_url=lake_url, artifacts_url=artifacts_url, ledger_url=ledger_url)
+    return open_stores(
+        home,
+        lake_url=lake_url,
+        artifacts_url=artifacts_url,
+        ledger_url=ledger_url,
+        ledger_key=ledger_key,
+        keyring=keyring,
+    )
 
 
 def environment_stores() -> Stores:
@@ -26,7 +42,8 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where lake, artifacts and ledger live: under `home`, unless a URL says otherwise.
 
     A field left empty is read from the environment of the process that uses it (RETRAIN_HOME, RETRAIN_LAKE_URL,
-    RETRAIN_ARTIFACTS_URL, RETRAIN_LEDGER_URL), so that no secret gets into what Dagster stores about a run.
+    RETRAIN_ARTIFACTS_URL, RETRAIN_LEDGER_URL), so that no secret gets into what Dagster stores about a run. The file of
+    the key that signs entries (RETRAIN_LEDGER_KEY) and the keyring's folder (RETRAIN_POLICY) come from there only.
     """
 
     home: str = ""
@@ -46,4 +63,6 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.lake_url or environment.get("RETRAIN_LAKE_URL") or None,
             self.artifacts_url or environment.get("RETRAIN_ARTIFACTS_URL") or None,
             self.ledger_url or environment.get("RETRAIN_LEDGER_URL") or None,
+            environment.get("RETRAIN_LEDGER_KEY") or None,
+            policy_folder() / KEYRING,
         )

@@ -99,6 +99,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
 
 def _note_failed_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
     """Give the failed runs of our models their entries; Dagster's failure sensors miss what never started."""
+    _close_silent_ends(context, ledger, models)
     records = context.instance.get_run_records(
         dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=RUNS_A_TICK
     )
@@ -112,6 +113,16 @@ def _note_failed_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", mod
             close_retrain(ledger, model, run.run_id, reason, actor="sensor:alerts")
         elif not ledger.entries(model=model, action="contract_failed", run_id=run.run_id, limit=1):
             note_failed_run(ledger, model, run.run_id, reason)
+
+
+def _close_silent_ends(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
+    """Give retrains that Dagster saw succeed, and that no entry ends, an end: nothing goes missing from the record."""
+    asked = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={SIDE_TAG: "model"})
+    for run in context.instance.get_runs(asked, limit=RUNS_A_TICK):
+        if (model := run.tags.get(MODEL_TAG, "")) in models:
+            close_retrain(
+                ledger, model, run.run_id, "Dagster run success, but without a verdict", actor="sensor:alerts"
+            )
 
 
 def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:

@@ -1,17 +1,16 @@
 """The commands. Each opens the stores, calls one function of the rooms below, and shows what came."""
 
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from retrain_pipeline.cli.approvals import add_approvals
+from retrain_pipeline.cli.common import Because, Home, Model, console, refusals_told
+from retrain_pipeline.cli.keys import keys_app
+from retrain_pipeline.cli.ledger import ledger_app
 from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
-from retrain_pipeline.errors import RetrainError
 from retrain_pipeline.lake.declared import Task
 
 # Frames of a few thousand rows: threads cost more than they give, and many small processes share the cores.
@@ -23,29 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep tabular models fresh, with the reasons on record.",
 )
-ledger_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
 app.add_typer(ledger_app, name="ledger")
 gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove.")
 app.add_typer(gates_app, name="gates")
-
-PIPED_WIDTH = 200
-"""Columns of a table that goes into a file or a pipe: there is no screen, and a cell cut short would be lost."""
-console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
-Home = Annotated[
-    Path | None, typer.Option(help="Where lake, artifacts and ledger live. Default: RETRAIN_HOME, else data/state.")
-]
-Model = Annotated[str, typer.Argument(help="The model's name.")]
-
-
-@contextmanager
-def refusals_told() -> Iterator[None]:
-    """Tell a refusal, or what the system refuses, as one red paragraph and exit with 1, without a traceback."""
-    try:
-        yield
-    except (RetrainError, OSError) as error:
-        Console(stderr=True, soft_wrap=True).print(f"[red]{type(error).__name__}[/red]", end=" ")
-        Console(stderr=True, soft_wrap=True).print(str(error), markup=False, highlight=False)
-        raise typer.Exit(1) from error
+app.add_typer(keys_app, name="keys")
+add_approvals(app)
 
 
 @app.command()
@@ -131,9 +112,6 @@ def drill(model: Model, home: Home = None) -> None:
         console.print(f"{model}: [bold]{report.verdict.value}[/bold] {report.words}")
         if report.verdict is Verdict.FAIL:
             raise typer.Exit(1)
-
-
-Because = Annotated[str, typer.Option(help="The reason, for the record.")]
 
 
 @app.command()
@@ -284,16 +262,4 @@ def replay_gates(
 
     with refusals_told():
         if show_gate_replay(console, open_state(home), model) and fail_on_flip:
-            raise typer.Exit(1)
-
-
-@ledger_app.command()
-def verify(home: Home = None) -> None:
-    """Recompute the hash chain and the deployment rows; exit with 1 if anything does not hold."""
-    with refusals_told():
-        found = open_state(home).ledger.verify()
-        for problem in found.problems:
-            console.print(problem, markup=False, style="red")
-        console.print(f"{found.verdict.value}: {found.entries} entries, head {found.head_seq} {found.head_sha256[:16]}")
-        if found.problems:
             raise typer.Exit(1)

@@ -1,6 +1,8 @@
 """Tables and stories on the terminal, from what the stores say."""
 
-import getpass
+import os
+import pwd
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,6 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.evidence import Evidence
+    from retrain_pipeline.ledger.signing import SigningKey
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
@@ -17,12 +20,33 @@ STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 QUIET_ACTIONS = ("candidate_built", "profiled", "alerted", "training_set_frozen", "retrain_requested")
 
 
+PERSON_KEY = "RETRAIN_PERSON_KEY"
+"""Environment variable: the file of the private key of whoever types."""
+
+
 def actor() -> str:
-    """Return who types, for the record."""
+    """Return who types, for the record: the owner of their key, where it is in the keyring; else the account.
+
+    The account is the system's word, not that of LOGNAME or USER, which anybody can set.
+    """
+    from retrain_pipeline.ledger.keyring import FILE, policy_folder, read_keyring
+
+    if (key := person_key()) is not None:
+        known = read_keyring(policy_folder() / FILE).find(key.id)
+        if known is not None:
+            return known.owner
     try:
-        return f"person:{getpass.getuser()}"
-    except (KeyError, OSError):  # no such user in this container
+        return f"person:{pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:  # no such user in this container
         return "person:unknown"
+
+
+def person_key(file: Path | None = None) -> "SigningKey | None":
+    """Return the key of whoever types: of the file, or of RETRAIN_PERSON_KEY; None where there is neither."""
+    from retrain_pipeline.ledger.signing import SigningKey
+
+    path = file or os.environ.get(PERSON_KEY, "")
+    return SigningKey(Path(path)) if path else None
 
 
 def verdict_text(verdict: str | None) -> str:
@@ -41,9 +65,12 @@ def day(moment: str | None) -> str:
 
 
 def show_status(console: Console, stores: "Stores") -> None:
-    """Print a line a model."""
+    """Print a line a model, under a banner for each override that nobody has reviewed."""
     from retrain_pipeline.records.history import status
+    from retrain_pipeline.release.overrides import banner
 
+    for line in banner(stores.ledger):
+        console.print(f" {line} ", style="bold white on red", markup=False, highlight=False)
     found = status(stores)
     if not found:
         console.print("The ledger knows no model yet. `make demo` shows one; `retrain play MODEL` starts yours.")

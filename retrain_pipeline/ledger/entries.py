@@ -15,6 +15,10 @@ FIRST_PREV = "0" * 64
 DEPLOYMENT = "deployment"
 """The payload key that only a change of the deployment writes: its new epoch, state and digest of the state."""
 
+SIGNED_BY = "signed_by"
+"""The payload key that only the ledger writes: the id of the key that signs the entry. It is inside the digest, so a
+signature that is taken away is missed."""
+
 _LONGEST_TEXT = 500
 # Bytes belong into the artifacts and are named here by digest: reading a fleet's entries must stay cheap.
 _LARGEST_PAYLOAD = 1 << 20
@@ -116,7 +120,7 @@ def write_json(value: Any, what: str) -> str:
 
 
 def check_entry(new: NewEntry) -> None:
-    """Refuse texts that could forge a line of a log, and the one payload key that is not the caller's.
+    """Refuse texts that could forge a line of a log, and the two payload keys that are not the caller's.
 
     Raises
     ------
@@ -133,8 +137,9 @@ def check_entry(new: NewEntry) -> None:
             raise EntryRefused(f"{name} {text!r:.80}: expected 1 to {_LONGEST_TEXT} printable characters")
     if new.epoch is not None and not 0 <= new.epoch < _SAFE_INTEGER:
         raise EntryRefused(f"epoch {new.epoch}: expected a whole number from 0")
-    if DEPLOYMENT in new.payload:
-        raise EntryRefused(f"payload key {DEPLOYMENT!r} is written by change_deployment only")
+    for name, writer in ((DEPLOYMENT, "change_deployment"), (SIGNED_BY, "the ledger")):
+        if name in new.payload:
+            raise EntryRefused(f"payload key {name!r} is written by {writer} only")
 
 
 def chain_digest(row: Mapping[Any, Any]) -> str:

@@ -38,5 +38,17 @@ class LedgerUnusable(PermanentError):
     """The database refuses for a reason that waiting does not mend: permission, a full disk, credentials."""
 
 
+class KeyRefused(PermanentError):
+    """A key file or keyring that cannot be used: missing, readable by others, not Ed25519, ambiguous."""
+
+
+class SignatureNeeded(PermanentError):
+    """An unsigned entry for a ledger whose entries are signed."""
+
+
+class AnchorRefused(PermanentError):
+    """An anchor that cannot be read or kept, or that the ledger contradicts."""
+
+
 class LedgerUnavailable(TransientError):
     """The database stayed locked or unreachable for as long as we were told to be patient."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.ledger.entries import DeploymentRow, write_json
 from retrain_pipeline.ledger.errors import LedgerDamaged
+from retrain_pipeline.ledger.keyring import Keyring
 from retrain_pipeline.ledger.reading import read_head, says_the_same
 from retrain_pipeline.ledger.schema import tables
 from retrain_pipeline.ledger.verify import walk_entries
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def restore_rows(conn: "Connection") -> list[str]:
+def restore_rows(conn: "Connection", keyring: Keyring) -> list[str]:
     """Make the deployment rows what the entries say; return the models whose row was wrong. The caller holds the head.
 
     Raises
@@ -23,7 +24,7 @@ def restore_rows(conn: "Connection") -> list[str]:
     """
     from sqlalchemy import delete, select
 
-    walk = walk_entries(conn)
+    walk = walk_entries(conn, (), keyring)
     if walk.problems or walk.last != read_head(conn):
         first = (walk.problems or ["its end is missing"])[0]
         raise LedgerDamaged(f"the chain is broken ({first}); restore it from a backup")

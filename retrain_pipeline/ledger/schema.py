@@ -1,4 +1,4 @@
-"""The three tables of the ledger, and how they come to be."""
+"""The four tables of the ledger, how they come to be, and how a ledger of format 1 becomes one of format 2."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,19 +10,22 @@ from retrain_pipeline.ledger.errors import LedgerTooNew
 if TYPE_CHECKING:
     from sqlalchemy import Connection, MetaData, Table
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added the table of signatures; an older release would write unsigned entries behind signed ones, and is refused."""
 # Any fixed number will do: whoever creates the tables first on PostgreSQL holds this advisory lock.
 _CREATION_LOCK = 7_236_428_105
 
 
 @dataclass(frozen=True)
 class Tables:
-    """`entry` is the chain, `head` one row that appends lock, `deployment` one row a model."""
+    """`entry` is the chain, `head` one row that appends lock, `deployment` one row a model, `signature` at most one row
+    an entry."""
 
     metadata: "MetaData"
     entry: "Table"
     head: "Table"
     deployment: "Table"
+    signature: "Table"
 
 
 @cache
@@ -56,7 +59,7 @@ def tables() -> Tables:
     return Tables(metadata, entry, *_state_tables(metadata))
 
 
-def _state_tables(metadata: "MetaData") -> "tuple[Table, Table]":
+def _state_tables(metadata: "MetaData") -> "tuple[Table, Table, Table]":
     from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, String, Table, Text
 
     head = Table(
@@ -76,11 +79,19 @@ def _state_tables(metadata: "MetaData") -> "tuple[Table, Table]":
         Column("state_digest", String(64), nullable=False),
         Column("changed_by_seq", BigInteger, nullable=False),
     )
-    return head, deployment
+    # A table of its own: entries of format 1 stay byte for byte what they were.
+    signature = Table(
+        "retrain_signature",
+        metadata,
+        Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+        Column("key_id", String(64), nullable=False),
+        Column("signature", Text, nullable=False),
+    )
+    return head, deployment, signature
 
 
 def is_ready(conn: "Connection", place: str) -> bool:
-    """Return whether the ledger has been created.
+    """Return whether the ledger has been created, in the format of this version.
 
     Raises
     ------
@@ -95,12 +106,15 @@ def is_ready(conn: "Connection", place: str) -> bool:
     version = conn.execute(select(head.c.schema_version)).scalar()
     if version is not None and version > SCHEMA_VERSION:
         raise LedgerTooNew(f"{place}: ledger format {version}, this version reads up to {SCHEMA_VERSION}; upgrade it")
-    return version is not None
+    return version == SCHEMA_VERSION
 
 
 def create(conn: "Connection") -> None:
-    """Create the tables and an empty chain; harmless where they exist. A chain that lost its head gets no new one."""
-    from sqlalchemy import func, insert, select
+    """Create what is missing of tables and chain; harmless where all is there, whoever else does it at the same time.
+
+    A ledger of format 1 gets the table of signatures, empty. A chain that lost its head gets no new one.
+    """
+    from sqlalchemy import func, insert, select, update
 
     if conn.dialect.name == "postgresql":
         conn.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
@@ -110,3 +124,5 @@ def create(conn: "Connection") -> None:
     has_entries = conn.execute(select(known.entry.c.seq).limit(1)).first()
     if has_head is None and has_entries is None:
         conn.execute(insert(known.head).values(id=1, seq=0, sha256=FIRST_PREV, schema_version=SCHEMA_VERSION))
+    older = known.head.c.schema_version < SCHEMA_VERSION
+    conn.execute(update(known.head).where(older).values(schema_version=SCHEMA_VERSION))

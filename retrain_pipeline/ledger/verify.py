@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import NotCanonical
 from retrain_pipeline.ledger.entries import FIRST_PREV, DeploymentRow, Head, chain_digest, deployment_made_by, read_json
 from retrain_pipeline.ledger.errors import LedgerDamaged
+from retrain_pipeline.ledger.keyring import Keyring
 from retrain_pipeline.ledger.reading import says_the_same
 from retrain_pipeline.ledger.schema import tables
+from retrain_pipeline.ledger.signatures import SignatureWalk
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ _ROWS_AT_ONCE = 100
 # A rewritten ledger has a problem an entry; the first ones say enough.
 _MOST_PROBLEMS = 100
 _START = Head(0, FIRST_PREV)
+# Clocks of machines that write and anchor differ by seconds; who dates an entry back wants more.
+_CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,10 @@ class Verification:
     head_seq: int
     head_sha256: str
     problems: list[str]
+    signed: int = 0
+    """Entries with a signature that holds."""
+    notes: list[str] = field(default_factory=list)
+    """What is no proof of anything but worth a look: an entry dated before the one that it follows."""
 
 
 @dataclass
@@ -36,11 +45,20 @@ class Walk:
     """The state of a walk: constant in size but for one deployment a model."""
 
     anchors: dict[int, str]
+    keyring: Keyring = field(default_factory=Keyring)
+    dates: dict[int, str] = field(default_factory=dict)
+    """When the anchors that say so were made, by entry."""
     last: Head = _START
     entries: int = 0
     found: int = 0
     problems: list[str] = field(default_factory=list)
     deployments: dict[str, DeploymentRow] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    newest: datetime | None = None
+    not_before: tuple[datetime, int] | None = None
+
+    def __post_init__(self) -> None:
+        self.signatures = SignatureWalk(self.keyring, self.report)
 
     def report(self, problem: str) -> None:
         """Note a problem."""
@@ -63,18 +81,43 @@ class Walk:
         if _digest_of(row) != row["sha256"]:
             self.report(f"entry {seq} was edited: it does not have its digest")
         else:
-            self._fold(row)
+            self._believe(row)
         if self.anchors.pop(seq, row["sha256"]) != row["sha256"]:
             self.report(f"entry {seq} is not the one of the anchor: the chain was rewritten")
         self.last = Head(seq, row["sha256"])
 
-    def _fold(self, row: Mapping[Any, Any]) -> None:
-        """Follow the deployments; only an entry with its digest is believed."""
+    def _believe(self, row: Mapping[Any, Any]) -> None:
+        """Follow dates, signatures and deployments; only an entry with its digest is believed."""
         try:
-            made = deployment_made_by(row["seq"], row["epoch"], row["model"], read_json(row["payload"]))
+            payload = read_json(row["payload"])
         except NotCanonical:
             self.report(f"entry {row['seq']} was forged: its payload is no JSON")
             return
+        self.signatures.step(row, payload)
+        self._date(row["seq"], row["at_utc"])
+        self._fold(row, payload)
+
+    def _date(self, seq: int, text: str) -> None:
+        """Compare an entry's date with those of the anchors and entries before it. Order is `seq`; clocks may jump."""
+        try:
+            at = datetime.fromisoformat(text)
+            if self.not_before is not None and at < self.not_before[0] - _CLOCK_TOLERANCE:
+                anchored, of_seq = self.not_before
+                words = (
+                    f"is dated {text[:19]}, before the anchor of entry {of_seq} was made ({anchored.isoformat()[:19]})"
+                )
+                self.report(f"entry {seq} {words}: it is back-dated, or a clock was set back")
+            if self.newest is not None and at < self.newest - _CLOCK_TOLERANCE and len(self.notes) < _MOST_PROBLEMS:
+                self.notes.append(f"entry {seq} is dated {text[:19]}, before an earlier entry ({self.newest:%F %T})")
+            self.newest = max(at, self.newest or at)
+            if seq in self.dates:
+                self.not_before = (datetime.fromisoformat(self.dates[seq]), seq)
+        except (ValueError, TypeError):
+            self.report(f"entry {seq} was forged: its date {text!r:.40} is none that this project writes")
+
+    def _fold(self, row: Mapping[Any, Any], payload: Any) -> None:
+        try:
+            made = deployment_made_by(row["seq"], row["epoch"], row["model"], payload)
         except LedgerDamaged as damage:
             self.report(str(damage))
             return
@@ -89,12 +132,13 @@ class Walk:
         """Compare what was walked with the head row, the deployment rows and the anchors."""
         self._compare_head(conn)
         self._compare_deployments(conn)
+        self._compare_signatures(conn)
         for seq in sorted(self.anchors):
             self.report(f"entry {seq} of the anchor is missing: the end of the chain was cut off")
         if self.found > len(self.problems):
             self.problems.append(f"and {self.found - len(self.problems)} more")
         verdict = Verdict.FAIL if self.problems else Verdict.PASS if self.entries else Verdict.INCONCLUSIVE
-        return Verification(verdict, self.entries, self.last.seq, self.last.sha256, self.problems)
+        return Verification(verdict, self.entries, *self.last, self.problems, self.signatures.signed, self.notes)
 
     def _compare_head(self, conn: "Connection") -> None:
         from sqlalchemy import select
@@ -106,6 +150,15 @@ class Walk:
         elif Head(*rows[0]) != self.last:
             words = f"the head row names entry {rows[0][0]}, the chain ends with entry {self.last.seq}"
             self.report(f"{words}: its end was cut off or replaced")
+
+    def _compare_signatures(self, conn: "Connection") -> None:
+        from sqlalchemy import select
+
+        self.signatures.finish(self.last.seq)
+        entry, signature = tables().entry, tables().signature
+        left = select(signature.c.seq).where(signature.c.seq.not_in(select(entry.c.seq))).order_by(signature.c.seq)
+        for seq in conn.execute(left.limit(_MOST_PROBLEMS)).scalars():
+            self.report(f"entry {seq} is missing, its signature is left: it was cut off or deleted")
 
     def _compare_deployments(self, conn: "Connection") -> None:
         from sqlalchemy import select
@@ -122,14 +175,22 @@ class Walk:
             self.report(f"deployment of {model}: its row is missing, entry {left[model].changed_by_seq} made one")
 
 
-def verify_chain(conn: "Connection", anchors: Sequence[Head]) -> Verification:
+def verify_chain(conn: "Connection", anchors: Sequence[tuple[Any, ...]], keyring: Keyring) -> Verification:
     """Walk the whole chain on one snapshot of the database."""
-    return walk_entries(conn, anchors).finish(conn)
+    return walk_entries(conn, anchors, keyring).finish(conn)
 
 
-def walk_entries(conn: "Connection", anchors: Sequence[Head] = ()) -> Walk:
-    """Walk the entries; the deployments that they make are left in the walk."""
-    walk = Walk({anchor.seq: anchor.sha256 for anchor in anchors if anchor.seq > 0})
+def walk_entries(conn: "Connection", anchors: Sequence[tuple[Any, ...]], keyring: Keyring) -> Walk:
+    """Walk the entries; the deployments that they make are left in the walk.
+
+    Anchors are ``(seq, sha256)`` or ``(seq, sha256, at_utc)``; two that name one entry differently contradict each
+    other, and are a problem whatever the chain says.
+    """
+    kept: dict[int, str] = {}
+    clashes = [one for one in anchors if one[0] > 0 and kept.setdefault(one[0], one[1]) != one[1]]
+    walk = Walk(kept, keyring, {one[0]: one[2] for one in reversed(anchors) if len(one) > 2 and one[2]})
+    for clash in clashes:
+        walk.report(f"two anchors name entry {clash[0]} differently: one was made of another chain")
     for row in _rows(conn):
         walk.step(row)
     return walk
@@ -138,8 +199,10 @@ def walk_entries(conn: "Connection", anchors: Sequence[Head] = ()) -> Walk:
 def _rows(conn: "Connection") -> "Iterator[RowMapping]":
     from sqlalchemy import select
 
-    entry = tables().entry
-    result = conn.execute(select(entry).order_by(entry.c.seq), execution_options={"yield_per": _ROWS_AT_ONCE})
+    entry, signature = tables().entry, tables().signature
+    joined = entry.outerjoin(signature, signature.c.seq == entry.c.seq)
+    query = select(entry, signature.c.key_id, signature.c.signature).select_from(joined).order_by(entry.c.seq)
+    result = conn.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
     yield from result.mappings()
 
 

@@ -13,3 +13,7 @@ class RollbackRefused(PermanentError):
 
 class ServingRefused(PermanentError):
     """A period that the version in charge cannot score."""
+
+
+class ApprovalRefused(ReleaseRefused):
+    """An approval that is missing or does not hold, or a person's word that may not be given."""

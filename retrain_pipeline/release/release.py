@@ -9,10 +9,12 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
 from retrain_pipeline.gates.replay import contradictions
+from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.permits import Permit, permit_or_wait
 from retrain_pipeline.release.stages import holdback_after, may_be_tried, stage
 from retrain_pipeline.release.state import Deployment, current, utc_now
 from retrain_pipeline.verdicts import Verdict
@@ -65,9 +67,14 @@ def release(
         When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
         verdict is not PASS; when the run was closed as failed; when policy or code are no longer those that judged;
         when the way back was not rehearsed; when somebody changed the deployment since (then a `superseded` entry is
-        written); when the version does not load; or when approval is required.
+        written); or when the version does not load.
+    ApprovalRefused
+        When approval is required and nothing lets the version through (then an `awaiting_approval` entry is written).
+    NotAllowed
+        When `roles.yaml` does not let the actor release.
     """
     model = declaration.spec.name
+    check(stores.ledger, actor, "release", model, version)
     evidence = _checked_evidence(stores, declaration, version, evidence_digest)
     epoch, before = current(stores.ledger, model)
     if before is not None and (before.champion, before.evidence) == (version, evidence_digest):
@@ -82,14 +89,19 @@ def release(
     manifest = _loadable(stores, declaration, evidence)
     if (way_back := rehearsed(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{model} {version}: {way_back.words}")
+    permit = permit_or_wait(stores, declaration, evidence, evidence_digest, manifest, run_id, actor)
     try:
         if declaration.spec.rollout.staged and before is not None:
-            tried = stage(stores, declaration.spec, evidence, evidence_digest, manifest, before, run_id, actor)
+            tried = stage(stores, declaration.spec, evidence, evidence_digest, manifest, before, permit, run_id, actor)
             words = f"{version} is on trial beside {before.champion}"
             return ReleaseOutcome(True, tried, epoch + 1, words, tried.challenger.stage if tried.challenger else None)
         state = _state(declaration, manifest, evidence, evidence_digest, before)
         entry = stores.ledger.change_deployment(
-            model, evidence.epoch, state.to_state(), _released(state, manifest, evidence, run_id, actor)
+            model,
+            evidence.epoch,
+            state.to_state(),
+            _released(state, manifest, evidence, permit, run_id, actor),
+            just_before=permit.check,
         )
     except StaleEpoch as stale:
         _, winner = current(stores.ledger, model)
@@ -147,10 +159,6 @@ def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
     from retrain_pipeline.learning.environment import code_revision
 
     what = f"{evidence.model} {evidence.version}"
-    if declaration.spec.rollout.approval == "required":
-        raise ReleaseRefused(
-            f"{what}: rollout.approval is required, and there is no approval; nothing is released without"
-        )
     if (now := policy_digest(declaration.spec)) != evidence.policy:
         raise ReleaseRefused(
             f"{what}: judged under policy {evidence.policy[:12]}, the declaration now says {now[:12]} "
@@ -204,7 +212,7 @@ def _state(
 
 
 def _released(
-    state: Deployment, manifest: "VersionManifest", evidence: Evidence, run_id: str | None, actor: str
+    state: Deployment, manifest: "VersionManifest", evidence: Evidence, permit: Permit, run_id: str | None, actor: str
 ) -> NewEntry:
     loss = evidence.validated_loss
     return NewEntry(
@@ -221,6 +229,7 @@ def _released(
             "mode": evidence.mode,
             "validated_loss": loss.model_dump(mode="json") if loss else None,
             "manifest": state.manifest,
+            "permit": permit.payload,
         },
         run_id=run_id,
         # The epoch is part of it: a version that was rolled back and judged anew is another release.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import RollbackRefused
@@ -40,12 +41,15 @@ def rollback(
 
     Raises
     ------
+    NotAllowed
+        When `roles.yaml` does not let the actor roll back.
     RollbackRefused
         Without a reason, without an earlier champion, or when the target was never champion or cannot serve: then with
         an alternative that can (P14).
     StaleEpoch
         When `at_epoch` is over.
     """
+    check(stores.ledger, actor, "rollback", model, to)
     because = " ".join(because.split())
     if len(because) < MIN_REASON:
         raise RollbackRefused(f"{model}: give a reason of at least {MIN_REASON} characters (because)")

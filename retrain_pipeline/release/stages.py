@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import sha256
-from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.governance.roles import check
+from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.lineage import STAGED, WITHDRAWN
 from retrain_pipeline.release.look import Look, Step, next_step, read_look, stages
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.learning.manifest import VersionManifest
+    from retrain_pipeline.release.permits import Permit
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
@@ -62,10 +64,13 @@ def stage(
     digest: str,
     manifest: "VersionManifest",
     before: Deployment,
+    permit: "Permit",
     run_id: str | None,
     actor: str,
 ) -> Deployment:
     """Put a judged version on trial beside the champion, in the first declared stage.
+
+    What people permit, they permit here: the stages that follow are what was permitted.
 
     Raises
     ------
@@ -95,6 +100,7 @@ def stage(
         "share": share,
         "as_of": manifest.as_of,
         "mode": evidence.mode,
+        "permit": permit.payload,
         "replaces": replaced,
         "words": f"{manifest.version} goes on trial beside {before.champion}: {_named(name, share)}",
     }
@@ -107,7 +113,7 @@ def stage(
         run_id=run_id,
         key=f"staged:{spec.name}:{evidence.epoch}:{digest}",
     )
-    stores.ledger.change_deployment(spec.name, evidence.epoch, state.to_state(), entry)
+    stores.ledger.change_deployment(spec.name, evidence.epoch, state.to_state(), entry, just_before=permit.check)
     return state
 
 
@@ -124,6 +130,8 @@ def apply(
         When the deployment has moved on.
     ReleaseRefused
         When the look is of another challenger, or cannot be read.
+    NotAllowed
+        When `roles.yaml` does not let the actor release.
     """
     look = read_look(stores.artifacts, look_digest)
     challenger = before.challenger
@@ -132,6 +140,8 @@ def apply(
     step = next_step(look)
     if step.move == "hold":
         return step, before
+    if step.move == "promote":
+        check(stores.ledger, actor, "release", look.model, look.version)
     state, entry = {"advance": _advanced, "promote": _promoted, "withdraw": _withdrawn}[step.move](
         stores, spec, look, step, look_digest, before, challenger
     )
@@ -166,7 +176,9 @@ def _withdrawn(
 ) -> Changed:
     words = f"{look.version} goes back from {_named(on.stage, on.share)}: {step.words}"
     payload = {"version": look.version, "stage": on.stage, "share": on.share, "evidence": on.evidence}
-    told = {**payload, "look": digest, "retrain_run": retrain_run(stores, look), "words": words[:4000]}
+    staging = _staging(stores, look)
+    run = staging.run_id if staging is not None else None
+    told = {**payload, "look": digest, "retrain_run": run, "words": words[:4000]}
     return before.model_copy(update={"challenger": None}), (WITHDRAWN, told)
 
 
@@ -180,7 +192,7 @@ def _promoted(
 
     evidence = read_evidence(stores.artifacts, on.evidence)
     manifest = read_manifest(stores, look.model, look.version)
-    as_of = datetime.fromisoformat(on.effective_as_of)
+    as_of, staging = datetime.fromisoformat(on.effective_as_of), _staging(stores, look)
     state = Deployment(
         model=look.model,
         champion=on.version,
@@ -207,16 +219,17 @@ def _promoted(
         "mode": evidence.mode,
         "validated_loss": evidence.validated_loss.model_dump(mode="json") if evidence.validated_loss else None,
         "manifest": on.manifest,
-        "retrain_run": retrain_run(stores, look),
+        "permit": staging.payload.get("permit") if staging is not None else None,
+        "retrain_run": staging.run_id if staging is not None else None,
         "words": f"{on.version} serves everybody after {_named(on.stage, on.share)}: {step.words}"[:4000],
     }
     return state, ("released", payload)
 
 
-def retrain_run(stores: "Stores", look: Look) -> str | None:
-    """Return the run whose retrain put a version on trial: how the trial ends is its outcome."""
+def _staging(stores: "Stores", look: Look) -> Entry | None:
+    """Return the entry by which a retrain put a version on trial: how the trial ends is its outcome."""
     entries = stores.ledger.entries(model=look.model, action=STAGED, subject=look.version)
-    return next((entry.run_id for entry in reversed(entries) if "look" not in entry.payload), None)
+    return next((entry for entry in reversed(entries) if "look" not in entry.payload), None)
 
 
 def _named(stage: str, share: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.triggers.errors import PolicyRefused
 from retrain_pipeline.triggers.policy import Fleet
@@ -28,6 +29,7 @@ def resume(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
 
 
 def _enter(ledger: "Ledger", model: str, action: str, because: str, actor: str) -> Entry:
+    check(ledger, actor, "halt" if action == HALTED else "resume", model)
     reason = " ".join(because.split())
     if not reason:
         raise PolicyRefused(f"{model}: a reason is needed: --because")

@@ -23,9 +23,11 @@ Stance = Literal["continue", "adjust", "halt"]
 """Serve on; retrain; or serve on and let nothing be learned until somebody has looked."""
 Kind = Literal["first_model", "policy", "performance", "drift", "max_age", "manual"]
 Mode = Literal["first", "non_inferiority", "superiority"]
-Outcome = Literal["released", "staged", "rejected", "superseded", "retrain_failed", "died", "running"]
+Outcome = Literal[
+    "released", "staged", "rejected", "superseded", "retrain_failed", "awaiting_approval", "died", "running"
+]
 
-ANSWERED = frozenset({"released", "staged", "rejected", "superseded"})
+ANSWERED = frozenset({"released", "staged", "rejected", "superseded", "awaiting_approval"})
 """Outcomes of a retrain that came to an end by judgement; the others are crashes."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 # Where something was wrong, a refresh that is no worse will do; where nothing was, the candidate must be better.

@@ -13,7 +13,7 @@ from retrain_pipeline.triggers.policy import Kind, Mode
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
-TERMINAL = ("released", "staged", "rejected", "retrain_failed", "superseded")
+TERMINAL = ("released", "staged", "rejected", "retrain_failed", "superseded", "awaiting_approval")
 
 
 class NoRetrain(PermanentError):

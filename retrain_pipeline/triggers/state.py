@@ -166,7 +166,7 @@ def _attempts(
 
 
 def _outcome(action: str | None, running: bool) -> Outcome:
-    for known in ("released", "staged", "rejected", "superseded", "retrain_failed"):
+    for known in ("released", "staged", "rejected", "superseded", "retrain_failed", "awaiting_approval"):
         if action == known:
             return known
     return "running" if running else "died"

@@ -67,6 +67,7 @@ def test_one_schedule_a_cadence_covers_models_of_every_start_date(fleet):
     assert sorted(schedule.name for schedule in fleet.repository.schedule_defs) == [
         "data_every_hour",
         "data_every_week",
+        "drills",
     ]
     fleet.monitored("monday", "2024-02-05T00:00:00+00:00")
     fleet.monitored("thursday", "2024-02-01T00:00:00+00:00")

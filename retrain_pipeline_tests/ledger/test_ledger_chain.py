@@ -201,7 +201,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(ledger, ledger_url, tamperer)
     tamperer.do("UPDATE retrain_head SET schema_version = 99")
     with pytest.raises(LedgerTooNew, match="99"):
         Ledger(ledger_url).append(new())
-    tamperer.do("UPDATE retrain_head SET schema_version = 1")
+    tamperer.do("UPDATE retrain_head SET schema_version = 2")
     assert Ledger(ledger_url).head().seq == 1
 
 

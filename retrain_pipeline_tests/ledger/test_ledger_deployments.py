@@ -8,7 +8,7 @@ import pytest
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.ledger.entries import NewEntry
-from retrain_pipeline.ledger.errors import EntryRefused, LedgerDamaged, StaleEpoch
+from retrain_pipeline.ledger.errors import EntryRefused, LedgerDamaged, LedgerUnavailable, StaleEpoch
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.names import NameRefused
 from retrain_pipeline.verdicts import Verdict
@@ -176,3 +176,45 @@ def test_a_ledger_object_opened_elsewhere_sees_the_change_at_once(ledger, ledger
     assert other.deployment("bike").state == {"champion": "v1"}
     assert time.monotonic() - started < 5
     other.close()
+
+
+@pytest.mark.fault("G3")
+def test_what_is_asked_just_before_a_change_can_read_the_ledger_and_stop_the_change(ledger):
+    def lapsed():
+        assert [entry.action for entry in ledger.entries()] == ["approved"]
+        raise ValueError("it lapsed")
+
+    ledger.append(NewEntry("person:alice", "approved", "bike"))
+    with pytest.raises(ValueError, match="it lapsed"):
+        ledger.change_deployment("bike", 0, {"champion": "v1"}, NewEntry("daemon", "released"), just_before=lapsed)
+    assert ledger.deployment("bike") is None
+    assert ledger.head().seq == 1
+    ledger.change_deployment("bike", 0, {"champion": "v1"}, NewEntry("daemon", "released"), just_before=lambda: None)
+    assert ledger.verify().verdict is Verdict.PASS
+
+
+@pytest.mark.fault("G3")
+def test_nobody_writes_between_what_is_asked_just_before_and_the_change(ledger, ledger_url):
+    other, blocked = Ledger(ledger_url, patience_seconds=0.1), []
+
+    def revoke():
+        with pytest.raises(LedgerUnavailable):
+            other.append(NewEntry("person:alice", "key_retired", subject="k"))
+        blocked.append(True)
+
+    ledger.append(NewEntry("person:alice", "approved", "bike"))
+    other.head()
+    ledger.change_deployment("bike", 0, {"champion": "v1"}, NewEntry("daemon", "released"), just_before=revoke)
+    assert blocked
+    other.append(NewEntry("person:alice", "key_retired", subject="k"))
+    assert [entry.action for entry in ledger.entries()] == ["approved", "released", "key_retired"]
+    other.close()
+
+
+def test_what_is_asked_just_before_is_not_asked_of_a_stale_change_nor_of_a_repeated_one(ledger):
+    asked = []
+    for _ in range(2):
+        ledger.change_deployment("bike", 0, {}, release("v1", key="once"), just_before=lambda: asked.append("first"))
+    with pytest.raises(StaleEpoch):
+        ledger.change_deployment("bike", 0, {}, release("v2"), just_before=lambda: asked.append("stale"))
+    assert asked == ["first"]

@@ -1,0 +1,16 @@
+"""A copy of the world in which releases need a person, for each test."""
+
+import pytest
+
+from retrain_pipeline_tests.governance.asking import make_asking
+
+
+@pytest.fixture
+def asking(tmp_path, monkeypatch):
+    """Keys and roles of four people, and a version that waits."""
+    (tmp_path / "policy").mkdir()
+    monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
+    made = make_asking(tmp_path)
+    # What runs the tests is a machine to the roles, and machines may release.
+    yield made
+    made.world.stores.close()
