@@ -28,6 +28,7 @@ LOOKS_AT = {
     "groups": "The gap between declared groups did not grow.",
     "reproducible": "Fitted again from its manifest, it is the same model.",
     "seed_noise": "Other seeds are as good.",
+    "documentation": "What changed since the champion has a decision file that says why.",
     "footprint": "Peak memory of a fresh process within the declared limit.",
     "self_test": "The quality gate fails a known-bad candidate and passes a known-good one, in this very run.",
 }

@@ -3,20 +3,28 @@ results."""
 
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.documentation import changed_sections, documentation
+from retrain_pipeline.gates.evidence import GateResult, Mode, read_evidence
 from retrain_pipeline.gates.fresh import footprint, measure
 from retrain_pipeline.gates.operation import latency_of
 from retrain_pipeline.gates.refits import reproducible, seed_noise_of
 from retrain_pipeline.gates.required import required_gates
+from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.material import Material
+    from retrain_pipeline.ledger.entries import DeploymentRow
     from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.stores import Stores
 
 
 def look_beyond(
-    stores: "Stores", declaration: "Declaration", material: "Material", mode: Mode
+    stores: "Stores",
+    declaration: "Declaration",
+    material: "Material",
+    mode: Mode,
+    deployed: "DeploymentRow | None" = None,
 ) -> tuple[GateResult, ...]:
     """Return the results of those of these gates that the declaration requires, in the order of `required_gates`.
 
@@ -29,9 +37,30 @@ def look_beyond(
     if "seed_noise" in required:
         reference = material.baselines["dummy"] if material.champion is None else material.champion
         found["seed_noise"] = seed_noise_of(material, reference, mode, gates.refits - 1)
+    if "documentation" in required:
+        found["documentation"] = _documented(stores, declaration, material, deployed)
     if gates.max_rss_mb is not None:
         found |= _fresh(stores, material, gates.max_rss_mb)
     return tuple(found[gate] for gate in required if gate in found)
+
+
+def _documented(
+    stores: "Stores", declaration: "Declaration", material: "Material", deployed: "DeploymentRow | None"
+) -> GateResult:
+    from retrain_pipeline.learning.versions import read_manifest
+
+    if deployed is None:
+        return documentation(declaration.folder, None, [])
+    now = material.manifest
+    try:
+        then = read_manifest(stores, now.model, deployed.state["champion"])
+        before = read_evidence(stores.artifacts, deployed.state["evidence"]).decisions
+        specs = [stores.artifacts.get_json(one.spec_digest) for one in (then, now)]
+    except PermanentError as error:
+        words = f"what stood when the champion was judged cannot be read: {error}"
+        return GateResult(gate="documentation", verdict=Verdict.INCONCLUSIVE, words=words[:2000])
+    moved = then.feature_code_digest != now.feature_code_digest
+    return documentation(declaration.folder, before, changed_sections(*specs, features_changed=moved))
 
 
 def _fresh(stores: "Stores", material: "Material", max_rss_mb: float) -> dict[str, GateResult]:

@@ -1,22 +1,23 @@
 """The error budget over a model's life: how much of α a judgement may spend, kept from the judgements on record.
 
-**Retrains that nothing called for** (mode `superiority`, and `first`). A model that is retrained a hundred times is
+**Retrains that nothing called for** (mode `superiority`). A model that is retrained a hundred times is
 tested a hundred times; at 5 % each nearly every life sees a false promotion. They pay by LORD++ (Ramdas, Yang,
 Wainwright, Jordan 2017, "Online control of the false discovery rate with decaying memory"): judgement t may spend
 
     α_t = W₀ γ_t + (α − W₀) γ_{t−τ₁} + α Σ_{k≥2} γ_{t−τ_k},    W₀ = α/2,
 
-where t counts these judgements and τ₁ < τ₂ < … are those of them that passed. Up to every t,
-Σ α_i ≤ α · max(passed, 1): while nothing has passed, the chance of any false promotion is at most α/2; after a first
-release and nothing but null retrains, at most α. With true gains it holds the false share of promotions at α instead:
-what is spent comes back with each promotion. γ_j is proportional to j^−1.6: docs/benchmarks/gates.md has the power of
-this and of other rules. A promotion that was decided on rows that are judged again tells of the same chance twice, so
-it earns nothing for a judgement that shares rows with it (the conflict sets of Zrnic, Ramdas, Jordan 2021,
-"Asynchronous online testing of multiple hypotheses", JMLR 22).
+where t counts these judgements, the first release among them (τ₁ = 1), and τ₁ < τ₂ < … are those that passed. Up to
+every t, Σ α_i ≤ α · passed: after a first release and nothing but null retrains, the chance of any false promotion is
+at most α. With true gains it holds the false share of promotions at α instead: what is spent comes back with each
+promotion. γ_j is proportional to j^−1.6: docs/benchmarks/gates.md has the power of this and of other rules. A promotion
+that was decided on rows that are judged again tells of the same chance twice, so it earns nothing for a judgement that
+shares rows with it (the conflict sets of Zrnic, Ramdas, Jordan 2021, "Asynchronous online testing of multiple
+hypotheses", JMLR 22).
 
-**Refreshes that evidence called for** (mode `non_inferiority`). They are rationed by the error rate of what called (one
-false call in `trigger.expected_run_length_periods` periods), and to keep a decayed champion is an error, too. So each
-may spend α, halved for each earlier judgement that shares rows with it. Charged to LORD++ they would miss far more of
+**What was called for**: a first model (mode `first`, nobody serves), and refreshes because of evidence of decay (mode
+`non_inferiority`). Refreshes are rationed by the error rate of what called (one false call in
+`trigger.expected_run_length_periods` periods), and to keep a decayed champion is an error, too. So each may spend α,
+halved for each earlier judgement that shares rows with it. Charged to LORD++ they would miss far more of
 the real gains, and harm no less (the same page).
 """
 
@@ -99,6 +100,8 @@ class Judged:
     spent: float
     rows: Rows | None
     rule: str
+    founds: bool = False
+    """It let the first release pass."""
 
 
 def gamma(distance: int) -> float:
@@ -163,7 +166,8 @@ def account(
     shared = [(one, _shared(artifacts, one.rows, rows)) for one in before]
     reused = [(one, count) for one, count in shared if count != 0]
     rule = _rule(mode)
-    own = [one for one in before if one.rule == rule]
+    # The first release founds the life: it is the first promotion of the others' account, though it does not pay by it.
+    own = [one for one in before if one.rule == rule or (rule == UNCALLED and one.founds)]
     passed = [place for place, one in enumerate(own, 1) if one.passed]
     conflicts = [place for place, one in enumerate(own, 1) if any(one is other for other, _ in reused)]
     spent = level(alpha, len(own) + 1, passed, conflicts) if rule == UNCALLED else alpha / 2 ** len(reused)
@@ -180,7 +184,7 @@ def account(
 
 
 def _rule(mode: str) -> str:
-    return CALLED if mode == "non_inferiority" else UNCALLED
+    return UNCALLED if mode == "superiority" else CALLED
 
 
 def past_judgements(entries: "Sequence[Entry]", asked: str | None = None) -> list[Judged]:
@@ -195,20 +199,23 @@ def past_judgements(entries: "Sequence[Entry]", asked: str | None = None) -> lis
             break
         one = _judged(entry)
         known = found.get(own)
-        found[own] = one if known is None else replace(one, passed=known.passed or one.passed)
+        if known is not None:
+            one = replace(one, passed=known.passed or one.passed, founds=known.founds or one.founds)
+        found[own] = one
     return list(found.values())
 
 
 def _judged(entry: "Entry") -> Judged:
-    payload = entry.payload
+    payload, passed = entry.payload, entry.payload.get("verdict") == "PASS"
     rows: dict[str, Any] = payload.get("rows") or {}
     known = all(isinstance(rows.get(name), str) for name in ("digest", "from", "until"))
     return Judged(
         version=str(entry.subject),
-        passed=payload.get("verdict") == "PASS",
+        passed=passed,
         spent=float(payload.get("alpha_spent") or 0.0),
         rows=Rows(rows["digest"], rows["from"], rows["until"]) if known else None,
         rule=_rule(str(payload.get("mode"))),
+        founds=passed and payload.get("mode") == "first",
     )
 
 

@@ -85,6 +85,8 @@ class Evidence(Strict):
     required: tuple[str, ...]
     """The gates that the policy requires a PASS of."""
     budget: Account
+    decisions: dict[str, Digest]
+    """The team's decision files when this was judged, by name."""
     training_set: str
     evaluation: EvaluationRows
     results: tuple[GateResult, ...]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.budget import Rows, account, question
+from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import (
     EvaluationRows,
@@ -112,6 +113,7 @@ def _terms(
     }
     return terms | {
         "required": required_gates(spec.gates),
+        "decisions": decision_digests(declaration.folder),
         "budget": account(
             stores.ledger,
             stores.artifacts,
@@ -154,7 +156,7 @@ def _look(
     except PermanentError as error:
         return _could_not_look(str(error), gates), None, {}
     found = {one.gate: one for one in look(material, mode, spent)}
-    found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode)}
+    found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode, deployed)}
     results = tuple(found[gate] for gate in gates if gate in found)
     return results, _validated_loss(material), _plots(stores, material)
 

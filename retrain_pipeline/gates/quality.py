@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult, Mode
-from retrain_pipeline.learning.paired import MIN_BLOCKS, MeanInterval, block_mean_interval, paired_interval
+from retrain_pipeline.learning.paired import (
+    MIN_BLOCKS,
+    MeanInterval,
+    batch_mean_interval,
+    block_mean_interval,
+    paired_interval,
+)
 from retrain_pipeline.verdicts import Verdict, worst
 
 if TYPE_CHECKING:
@@ -43,6 +49,14 @@ class Paired:
         return paired_interval(
             self.candidate, allowed, self.event_time, block_hours=self.block_hours, alpha=level, seed=self.seed
         )
+
+    def charged_bound(self, margin: float, spent: float) -> float:
+        """Upper bound of the same at a level of the error budget: the higher of resampled blocks' and whole blocks'."""
+        allowed = self.reference * (1 + loss_margin(self.metric, margin))
+        whole = batch_mean_interval(
+            self.candidate - allowed, self.event_time, block_hours=self.block_hours, alpha=spent
+        )
+        return max(self.interval(margin, spent).high, whole.high)
 
     def rows(self, chosen: "NDArray[np.bool_]", **changes: Any) -> "Paired":
         """Return the comparison on some of the rows."""
@@ -95,8 +109,8 @@ def quality(paired: Paired, mode: Mode, *, gate: str = "quality", reference: str
     of the difference is below 0. `non_inferiority`: not worse beyond the margin when that of the difference to
     (1 + margin) × reference is at most 0. FAIL when the lower bound is above 0; INCONCLUSIVE between.
 
-    The upper bound is at the level that the error budget grants (`paired.spent`): to pass is what may be false. To fail
-    spends nothing, so the lower bound is at the declared level.
+    The upper bound is at the level that the error budget grants (`paired.spent`), by whole blocks, too: to pass is what
+    may be false. To fail spends nothing, so the lower bound is at the declared level.
     """
     reference = reference or ("dummy" if mode == "first" else "champion")
     stopped = cannot_compare(gate, paired, reference)
@@ -114,8 +128,8 @@ def quality(paired: Paired, mode: Mode, *, gate: str = "quality", reference: str
         judged, margin = paired.interval(paired.margin), paired.margin
         words += f"; minus {1 + margin:g} times it: [{judged.low:.4g}, {judged.high:.4g}]"
     high = judged.high
-    if paired.spent is not None and paired.spent != paired.alpha:
-        high = paired.interval(margin, paired.spent).high
+    if paired.spent is not None:
+        high = paired.charged_bound(margin, paired.spent)
         words += f"; at the {paired.spent:.2g} that may be spent the upper bound is {high:.4g}"
     # An exact copy has bounds of 0: not worse, and not better.
     within = high <= 0 if mode == "non_inferiority" else high < 0

@@ -28,7 +28,7 @@ DECLARED: Mapping[str, Callable[[Gates], float]] = {
     "footprint": lambda gates: gates.max_rss_mb or math.inf,
 }
 """Gates of which the whole decision is: the measured statistic is at most a declared number."""
-_STORED = frozenset({"latency", "size", "footprint", "reproducible", "seed_noise"})
+_STORED = frozenset({"latency", "size", "footprint", "reproducible", "seed_noise", "documentation"})
 """Gates that a replay does not look with again: what they measured or fitted then stands."""
 
 

@@ -31,5 +31,6 @@ def required_gates(gates: "Gates") -> tuple[str, ...]:
         "reproducible": gates.refits >= 1,
         "seed_noise": gates.refits >= 2,
         "footprint": gates.max_rss_mb is not None,
+        "documentation": gates.documentation,
     }
     return (*GATES, *(gate for gate, wanted in declared.items() if wanted))

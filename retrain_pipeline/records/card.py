@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
+FAIRNESS = "fairness between groups"
 NOT_MEASURED = (
     ("effect on users and on data collection", "judged offline, on rows that were there already"),
-    ("fairness between groups", "only declared slices are compared, with the champion, not with each other"),
+    (FAIRNESS, "only declared slices are compared, with the champion, not with each other"),
     ("behaviour beyond the evaluation period", "two models that tie there may differ later"),
 )
 
@@ -72,7 +73,7 @@ def card_document(
         "training_data": {**_training(manifest), "windows": (leaderboard or {}).get("windows", [])},
         "judgement": _judgement(story),
         "limitations_from_evidence": _limitations(story.found),
-        "not_measured": [{"what": what, "why": why} for what, why in NOT_MEASURED],
+        "not_measured": [{"what": what, "why": why} for what, why in NOT_MEASURED if not _measured(story.found, what)],
         "reproducibility": _reproducibility(manifest, story),
     }
 
@@ -142,6 +143,10 @@ def _judgement(story: Story) -> dict[str, Any] | None:
 
 def _number(name: str, value: float, place: str) -> dict[str, Any]:
     return {"name": name, "value": value, "pointer": f"evidence.json#{place}"}
+
+
+def _measured(found: Evidence | None, what: str) -> bool:
+    return what == FAIRNESS and found is not None and found.result("groups") is not None
 
 
 def _limitations(found: Evidence | None) -> list[str]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
 from retrain_pipeline.gates.replay import contradictions
@@ -164,6 +165,8 @@ def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
             f"{what}: judged under policy {evidence.policy[:12]}, the declaration now says {now[:12]} "
             "(gates, problem.success or rollout were edited); judge it again"
         )
+    if decision_digests(declaration.folder) != evidence.decisions:
+        raise ReleaseRefused(f"{what}: decision files were edited since it was judged; judge it again")
     commit = code_revision(declaration.folder)[0].commit
     if commit != evidence.code.commit:
         raise ReleaseRefused(f"{what}: judged by code {evidence.code.commit}, this is {commit}; judge it again")

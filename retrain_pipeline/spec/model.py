@@ -213,6 +213,8 @@ class Gates(Strict):
     """Raw columns between whose values the gap in loss and in positive rate may not grow."""
     group_margin: float = Field(0.05, ge=0)
     """By how much it may: points of the positive rate, and of the loss as a share of the reference's."""
+    documentation: bool = False
+    """What changed since the champion must have a decision file that says why."""
     refits: int = Field(1, ge=0, le=20)
     """Fits of the winner that judging may cost: the first with its own seed (it must come out the same), any others
     with other seeds (the verdict must hold)."""

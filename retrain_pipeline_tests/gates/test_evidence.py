@@ -41,6 +41,7 @@ def document(**changes):
         "policy": D,
         "required": list(GATES),
         "budget": BUDGET,
+        "decisions": {},
         "training_set": D,
         "evaluation": {"rows": 3, "digest": D, "from": None, "until": None},
         "results": [result(gate) for gate in GATES],
