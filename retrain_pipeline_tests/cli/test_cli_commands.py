@@ -157,7 +157,7 @@ def test_a_home_that_cannot_be_is_told_as_one_paragraph(retrain, tmp_path, comma
 @pytest.mark.requirement("D4")
 def test_check_tells_every_mistake_of_every_file(retrain, tmp_path):
     good = write_folder(tmp_path / "models" / "good").file
-    for name, old, new in (("one", "dtype: float", "dtype: flaot"), ("two", "margin: 0.05", "margin: -1")):
+    for name, old, new in (("one", "dtype: float", "dtype: flaot"), ("two", "margin: 0.08", "margin: -1")):
         folder = write_folder(tmp_path / "models" / "deep" / name).folder
         text = good.read_text().replace("name: toy", f"name: {name}").replace(old, new)
         (folder / "defs.yaml").write_text(text.replace("period: week", "period: wek"))

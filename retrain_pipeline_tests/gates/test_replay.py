@@ -91,7 +91,7 @@ def test_a_changed_threshold_is_seen_by_the_verdicts_that_it_flips(world):
     assert first.flips
     assert [(one.gate, one.then, one.now) for one in first.changed] == [("success", Verdict.PASS, Verdict.FAIL)]
     spec = changed_declaration(world, "at_most: 0.1", "at_most: 5")
-    spec = changed_declaration(world, "gates: {margin: 0.05", "gates: {min_rows: 400, margin: 0.05")
+    spec = changed_declaration(world, "gates: {margin: 0.08", "gates: {min_rows: 400, margin: 0.08")
     last = replay_judgements(world.stores, spec)[-1]
     assert last.now is Verdict.INCONCLUSIVE
     assert "quality" in {one.gate for one in last.changed}
@@ -99,7 +99,7 @@ def test_a_changed_threshold_is_seen_by_the_verdicts_that_it_flips(world):
 
 @pytest.mark.fault("G15")
 def test_a_loosened_threshold_shows_the_candidate_that_it_would_let_through(world):
-    spec = changed_declaration(world, "margin: 0.05, ", "margin: 0.05, max_size_mb: 0.0001, ")
+    spec = changed_declaration(world, "margin: 0.08, ", "margin: 0.08, max_size_mb: 0.0001, ")
     strict = world.again()
     evidence, _ = strict.judge(versions(world)[2])
     assert evidence.verdict is Verdict.FAIL

@@ -47,7 +47,7 @@ attributes:
     min_periods: 4
     evaluation_periods: 2
     candidates: {candidates}
-  gates: {{margin: 0.05, slices: [shop], latency_ms_p95: 500}}
+  gates: {{margin: 0.08, slices: [shop], latency_ms_p95: 500}}
 {more}
 """
 KINDS = {

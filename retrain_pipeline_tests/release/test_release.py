@@ -176,7 +176,7 @@ def edit(world, old, new, file="defs.yaml"):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("margin: 0.05", "margin: 0.5"),
+        ("margin: 0.08", "margin: 0.5"),
         ("at_most: 5", "at_most: 50"),
         ("gates:", "rollout: {holdback_share: 0.1}\n  gates:"),
     ],

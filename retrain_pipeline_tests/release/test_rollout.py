@@ -34,7 +34,7 @@ def declare(folder: Path, *, rollout: str = STAGES, leaf: str = GOOD, more: str 
     """Write a folder whose gates let almost anything through, so that the rollout has something to stop."""
     write_folder(folder)
     text = (folder / "defs.yaml").read_text()
-    text = text.replace("margin: 0.05, slices: [shop]", "margin: 1.5, slice_margin: 9").replace(GOOD, leaf)
+    text = text.replace("margin: 0.08, slices: [shop]", "margin: 1.5, slice_margin: 9").replace(GOOD, leaf)
     (folder / "defs.yaml").write_text(f"{text.rstrip()}\n  rollout: {rollout}\n{more}")
     return read_declaration(folder)
 
