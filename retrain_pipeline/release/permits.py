@@ -60,10 +60,11 @@ def subject_that_waits(stores: "Stores", declaration: "Declaration", version: st
     Raises
     ------
     ApprovalRefused
-        When none waits, or the evidence does not pass: no approval makes a verdict another.
+        When none waits, or the evidence lets it be neither released nor tried: no approval makes a verdict another.
     """
     from retrain_pipeline.gates.evidence import read_evidence
     from retrain_pipeline.learning.versions import read_manifest
+    from retrain_pipeline.release.stages import may_be_tried
 
     model = declaration.spec.name
     entry = stores.ledger.latest(model, "judged" if version else AWAITING, version or None)
@@ -73,7 +74,7 @@ def subject_that_waits(stores: "Stores", declaration: "Declaration", version: st
         )
     digest = str(entry.payload["evidence"])
     evidence = read_evidence(stores.artifacts, digest)
-    if evidence.verdict is not Verdict.PASS:
+    if evidence.verdict is not Verdict.PASS and not may_be_tried(declaration.spec, evidence):
         words = f"{model} {entry.subject}: the verdict is {evidence.verdict}, and no approval makes it another"
         raise ApprovalRefused(f"{words}; see retrain explain {model} {entry.subject}")
     return version_subject(stores, declaration, evidence, digest, read_manifest(stores, model, entry.subject))

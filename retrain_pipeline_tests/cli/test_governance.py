@@ -7,13 +7,14 @@ import pytest
 from retrain_pipeline.cli import places, show
 from retrain_pipeline.ledger.keyring import read_keyring
 from retrain_pipeline_tests.gates.world import versions
+from retrain_pipeline_tests.governance.asking import ASKS
 
 
 @pytest.fixture
 def at(retrain, world, tmp_path, monkeypatch):
     """Run commands over the world, its model declared to need approvals, with keys in a policy folder."""
     file = world.declaration.folder / "defs.yaml"
-    file.write_text(file.read_text().replace("  gates:", "  rollout: {approval: required}\n  gates:"))
+    file.write_text(file.read_text().replace("  gates: {margin: 0.05,", ASKS))
     monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
     (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))

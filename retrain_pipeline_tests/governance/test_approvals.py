@@ -1,11 +1,13 @@
 """An approval holds for what it was given for, by whom it may be given, while it lasts, once."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import retrain_pipeline.release.release as module
+from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.keyring import Keyring, read_keyring, write_keyring
@@ -14,7 +16,7 @@ from retrain_pipeline.release.approvals import enter, grant
 from retrain_pipeline.release.authors import Authors
 from retrain_pipeline.release.dissent import dissent
 from retrain_pipeline.release.errors import ApprovalRefused
-from retrain_pipeline.release.permits import accept_policy
+from retrain_pipeline.release.permits import accept_policy, subject_that_waits
 from retrain_pipeline.release.standing import read_statement
 from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline_tests.gates.world import versions
@@ -126,7 +128,7 @@ def test_a_word_is_used_once(asking):
 @pytest.mark.fault("G4")
 def test_a_candidate_judged_anew_needs_a_new_word(asking):
     said = asking.approve().payload["statement"]
-    anew = forge(asking.world, asking.version, plots={"another": said["evidence"]})
+    anew = forge(asking.world, asking.version, training_set="another")
     assert asking.subject().evidence == anew != said["evidence"]
     refused(asking, "of another evidence")
 
@@ -283,3 +285,17 @@ def test_an_objection_stays_beside_the_decision_that_went_against_it(asking):
     released = asking.ledger.latest("toy", "released")
     assert (released.payload["permit"]["by"], released.payload["permit"]["dissent"]) == ("person:bob", [entry.seq])
     assert asking.ledger.entries(action="dissented")[0].payload["because"] == "the north shop gets worse"
+
+
+@pytest.mark.requirement("D6")
+def test_only_what_may_be_released_or_tried_can_be_approved(asking):
+    stores, declaration = asking.world.stores, asking.world.declaration
+    document = read_evidence(stores.artifacts, asking.subject().evidence).document()
+    results = [one | ({"verdict": "INCONCLUSIVE"} if one["gate"] == "quality" else {}) for one in document["results"]]
+    digest = forge(asking.world, asking.version, results=results, verdict="INCONCLUSIVE")
+    with pytest.raises(ApprovalRefused, match="the verdict is INCONCLUSIVE, and no approval makes it another"):
+        subject_that_waits(stores, declaration, asking.version)
+    rollout = declaration.spec.rollout.model_copy(update={"shadow_periods": 1})
+    staged = replace(declaration, spec=declaration.spec.model_copy(update={"rollout": rollout}))
+    assert staged.spec.rollout.staged
+    assert subject_that_waits(stores, staged, asking.version).evidence == digest
