@@ -29,6 +29,7 @@ class Played:
     retrain_run: str | None
     retrain_ok: bool | None
     why: str
+    """Of a data side that failed: its error."""
 
 
 class Player:
@@ -91,6 +92,8 @@ class Player:
     def step(self, period: str) -> Played:
         """Play one period."""
         data = self.data(period)
+        if not data.success:
+            return Played(period, data.run_id, False, None, None, _error(data))
         self.drill_when_due()
         asked = self.ask()
         if isinstance(asked, str):
@@ -106,6 +109,15 @@ class Player:
             raise_on_error=False,
             **kwargs,
         )
+
+
+def _error(result: dg.ExecuteInProcessResult) -> str:
+    """Return what the first step that failed said."""
+    for event in result.all_events:
+        error = event.step_failure_data.error if event.is_step_failure else None
+        if error is not None:
+            return str((error.cause or error).message).strip()[:2000]
+    return "no step failed: see the run"
 
 
 def play(player: Player, periods: Sequence[str]) -> Iterator[Played]:

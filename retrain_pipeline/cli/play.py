@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from retrain_pipeline.cli.places import NotFound, shipped
@@ -121,7 +122,7 @@ def periods_to_play(
 def told(played: "Played") -> str | None:
     """Return a line for a period in which something happened."""
     if not played.data_ok:
-        return f"[red]{played.period}: the data side failed (run {played.data_run[:8]})[/red]"
+        return f"[red]{played.period}: the data side failed (run {played.data_run[:8]}): {escape(played.why)}[/red]"
     if played.retrain_run:
         how = "[green]released[/green]" if played.retrain_ok else "[yellow]not released[/yellow]"
         return f"{played.period}: retrain, {played.why}: {how}"

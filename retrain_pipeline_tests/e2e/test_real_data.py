@@ -41,7 +41,7 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
     assert stores.lake.periods(name, "raw") == periods[:history]
     played = [player.step(period) for period in periods[history:]]
 
-    assert [p.period for p in played if not p.data_ok] == []
+    assert [(p.period, p.why) for p in played if not p.data_ok] == []
     released = stores.ledger.entries(model=name, action="released")
     assert len(released) >= 3, [(p.period, p.why, p.retrain_ok) for p in played if p.retrain_run]
     # nobody but the sensor asked
