@@ -293,7 +293,7 @@ def reject(
     if (evidence.model, evidence.version) != (model, version):
         raise ReleaseRefused(f"{model} {version}: the evidence is of {evidence.model} {evidence.version}")
     if evidence.verdict is Verdict.PASS or may_be_tried(declaration.spec, evidence):
-        raise ReleaseRefused(f"{model} {version}: the evidence lets it go on; there is nothing to reject")
+        raise ReleaseRefused(f"{model} {version}: the evidence passes, or lets it go to trial; there is nothing to reject")
     payload: dict[str, Any] = {
         "version": version,
         "evidence": evidence_digest,
