@@ -293,7 +293,8 @@ def reject(
     if (evidence.model, evidence.version) != (model, version):
         raise ReleaseRefused(f"{model} {version}: the evidence is of {evidence.model} {evidence.version}")
     if evidence.verdict is Verdict.PASS or may_be_tried(declaration.spec, evidence):
-        raise ReleaseRefused(f"{model} {version}: the evidence passes, or lets it go to trial; there is nothing to reject")
+        words = "the evidence passes, or lets it go to trial; there is nothing to reject"
+        raise ReleaseRefused(f"{model} {version}: {words}")
     payload: dict[str, Any] = {
         "version": version,
         "evidence": evidence_digest,

@@ -14,7 +14,7 @@ from retrain_pipeline_tests.governance.asking import ASKS
 def at(retrain, world, tmp_path, monkeypatch):
     """Run commands over the world, its model declared to need approvals, with keys in a policy folder."""
     file = world.declaration.folder / "defs.yaml"
-    file.write_text(file.read_text().replace("  gates: {margin: 0.05,", ASKS))
+    file.write_text(file.read_text().replace("  gates: {margin: 0.08,", ASKS))
     monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
     (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
