@@ -104,14 +104,14 @@ def _failed(look: Look) -> str | None:
     for result in look.results:
         if result.gate in _SPLIT or result.verdict is not Verdict.FAIL:
             continue
-        if result.gate in ("serves", "terms", "online_loss") or result.gate.startswith(GUARDRAIL):
+        if result.gate in ("serves", "proof", "terms", "online_loss") or result.gate.startswith(GUARDRAIL):
             return f"{result.gate}: {result.words}"
     return None
 
 
 def _not_yet(look: Look) -> str | None:
     """Return why a version does not go on yet, or None when it does."""
-    for gate in ("serves", "terms"):
+    for gate in ("serves", "proof", "terms"):
         found = look.result(gate)
         if found is None or found.verdict is not Verdict.PASS:
             return f"{gate} was not looked at"

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_evidence
-from retrain_pipeline.gates.replay import contradictions
 from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.permits import Permit, permit_or_wait
+from retrain_pipeline.release.proof import checked_evidence, loadable, not_passed
 from retrain_pipeline.release.stages import holdback_after, may_be_tried, stage
 from retrain_pipeline.release.state import Deployment, current, utc_now
 from retrain_pipeline.verdicts import Verdict
@@ -76,7 +75,7 @@ def release(
     """
     model = declaration.spec.name
     check(stores.ledger, actor, "release", model, version)
-    evidence = _checked_evidence(stores, declaration, version, evidence_digest)
+    evidence = checked_evidence(stores, declaration, version, evidence_digest)
     epoch, before = current(stores.ledger, model)
     if before is not None and (before.champion, before.evidence) == (version, evidence_digest):
         return ReleaseOutcome(False, before, epoch, f"{version} is champion by this evidence already")
@@ -87,7 +86,7 @@ def release(
     _check_policy(declaration, evidence)
     if epoch != evidence.epoch:
         raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
-    manifest = _loadable(stores, declaration, evidence)
+    manifest = loadable(stores, declaration, evidence)
     if (way_back := rehearsed(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{model} {version}: {way_back.words}")
     permit = permit_or_wait(stores, declaration, evidence, evidence_digest, manifest, run_id, actor)
@@ -109,41 +108,6 @@ def release(
         raise _superseded(stores, evidence, evidence_digest, stale.found, winner, run_id, actor) from stale
     words = f"{version} is champion after {state.previous or 'nobody'}"
     return ReleaseOutcome(True, Deployment.from_state(entry.payload["deployment"]["state"]), entry.epoch or 0, words)
-
-
-def _checked_evidence(stores: "Stores", declaration: "Declaration", version: str, digest: str) -> Evidence:
-    """Return the evidence, from its bytes, if it is a whole PASS on this very version that a judge put on record.
-
-    Where stages are declared, questions that they will answer may be open.
-    """
-    model = declaration.spec.name
-    what = f"{model} {version}"
-    try:
-        evidence = read_evidence(stores.artifacts, digest)
-    except EvidenceRefused as error:
-        raise ReleaseRefused(f"{what}: {error}") from error
-    if (evidence.model, evidence.version) != (model, version):
-        raise ReleaseRefused(f"{what}: the evidence is of {evidence.model} {evidence.version}; judge this version")
-    judged = stores.ledger.entries(model=model, action="judged", subject=version)
-    if digest not in {entry.payload.get("evidence") for entry in judged}:
-        raise ReleaseRefused(
-            f"{what}: no judgement on record gave evidence {digest[:12]}; judge it (no file makes a verdict)"
-        )
-    registered = stores.ledger.latest(model, "candidate_registered", version)
-    if registered is None or registered.payload.get("manifest") != evidence.manifest:
-        raise ReleaseRefused(
-            f"{what}: the evidence is of manifest {evidence.manifest[:12]}, not of the registered one; judge it again"
-        )
-    if evidence.missing_gates:
-        raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
-    if evidence.verdict is not Verdict.PASS and not may_be_tried(declaration.spec, evidence):
-        raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {_not_passed(evidence)}")
-    wrong = [contradictions(stores, entry, evidence) for entry in judged if entry.payload.get("evidence") == digest]
-    if all(wrong):
-        raise ReleaseRefused(
-            f"{what}: the judgement does not follow from the record: {'; '.join(wrong[0])}; judge it again"
-        )
-    return evidence
 
 
 def _check_open(stores: "Stores", model: str, version: str, run_id: str | None) -> None:
@@ -170,28 +134,6 @@ def _check_policy(declaration: "Declaration", evidence: Evidence) -> None:
     commit = code_revision(declaration.folder)[0].commit
     if commit != evidence.code.commit:
         raise ReleaseRefused(f"{what}: judged by code {evidence.code.commit}, this is {commit}; judge it again")
-
-
-def _loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) -> "VersionManifest":
-    from retrain_pipeline.learning.team_code import code_digest
-    from retrain_pipeline.learning.versions import load_version
-
-    what = f"{evidence.model} {evidence.version}"
-    try:
-        manifest = load_version(stores, evidence.model, evidence.version).manifest
-    except PermanentError as error:
-        raise ReleaseRefused(f"{what}: it does not load: {error}") from error
-    try:
-        for digest in (*evidence.artifacts, *manifest.artifacts):
-            stores.artifacts.get(digest)  # hashed as it is read
-    except PermanentError as error:
-        raise ReleaseRefused(f"{what}: part of its evidence is gone: {error}; restore it, or retrain") from error
-    if (now := code_digest(declaration.folder)) != manifest.feature_code_digest:
-        raise ReleaseRefused(
-            f"{what}: trained on features of code {manifest.feature_code_digest[:12]}, "
-            f"the folder now holds {now[:12]}; retrain"
-        )
-    return manifest
 
 
 def _state(
@@ -301,7 +243,7 @@ def reject(
         "verdict": evidence.verdict.value,
         "failed": _gates(evidence, Verdict.FAIL),
         "inconclusive": _gates(evidence, Verdict.INCONCLUSIVE),
-        "words": _not_passed(evidence)[:4000],
+        "words": not_passed(evidence)[:4000],
     }
     return stores.ledger.append(
         NewEntry(
@@ -326,11 +268,3 @@ def close_failed(stores: "Stores", model: str, run_id: str, reason: str, *, acto
 
 def _gates(evidence: Evidence, verdict: Verdict) -> list[str]:
     return [result.gate for result in evidence.results if result.verdict is verdict]
-
-
-def _not_passed(evidence: Evidence) -> str:
-    return "; ".join(
-        f"{result.gate} {result.verdict}: {result.words}"
-        for result in evidence.results
-        if result.verdict is not Verdict.PASS
-    )

@@ -9,6 +9,7 @@ from datetime import datetime
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import GateResult, policy_digest
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
@@ -18,6 +19,7 @@ from retrain_pipeline.release.guardrails import guardrail_results
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.release.lineage import reigns
 from retrain_pipeline.release.look import Look, next_step, read_look
+from retrain_pipeline.release.proof import still_proved
 from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.release.stages import apply
 from retrain_pipeline.release.state import Challenger, Deployment, current
@@ -73,7 +75,7 @@ def roll(
     if datetime.fromisoformat(on.stage_from) >= end:
         words = f"{on.version} goes on trial after this period"
         return RolloutReport(spec.name, period, "none", words, deployment.champion, on.version, on.stage, on.share)
-    digest = _entered(stores, spec, period, end, epoch, deployment, on, run_id, actor)
+    digest = _entered(stores, declaration, period, end, epoch, deployment, on, run_id, actor)
     try:
         step, after = apply(stores, spec, digest, deployment, run_id, actor)
     except StaleEpoch as stale:
@@ -96,7 +98,7 @@ def roll(
 
 def _entered(
     stores: "Stores",
-    spec: "ModelSpec",
+    declaration: "Declaration",
     period: str,
     end: datetime,
     epoch: int,
@@ -106,8 +108,9 @@ def _entered(
     actor: str,
 ) -> str:
     """Return the digest of this period's look at a challenger; the one on record, where there is one."""
+    spec = declaration.spec
     key = f"{LOOKED}:{spec.name}:{epoch}:{on.version}:{period}"
-    look = _look(stores, spec, period, end, epoch, deployment, on)
+    look = _look(stores, declaration, period, end, epoch, deployment, on)
     digest = stores.artifacts.put_json(look.document())
     step = next_step(look)
     payload: dict[str, Any] = {
@@ -126,18 +129,24 @@ def _entered(
 
 def _look(
     stores: "Stores",
-    spec: "ModelSpec",
+    declaration: "Declaration",
     period: str,
     end: datetime,
     epoch: int,
     deployment: Deployment,
     on: Challenger,
 ) -> Look:
+    spec = declaration.spec
     calendar = spec.data.time.calendar()
     trial_from, stage_from = datetime.fromisoformat(on.effective_as_of), datetime.fromisoformat(on.stage_from)
     longest = spec.rollout.longest(_delay_periods(spec))
     pair = Pair(on.version, deployment.champion, trial_from)
-    results = [serves(stores, spec.name, on.version), _same_terms(stores, spec, on), rehearsed(stores.ledger, spec)]
+    results = [
+        serves(stores, spec.name, on.version),
+        still_proved(stores, declaration, on.version, on.evidence),
+        _same_terms(stores, spec, on),
+        rehearsed(stores.ledger, spec),
+    ]
     results += [compared_loss(stores, spec, pair, end, longest)]
     if not results[-1].n:
         results.append(label_free(stores, spec, pair, end))
@@ -166,7 +175,10 @@ def _same_terms(stores: "Stores", spec: "ModelSpec", on: Challenger) -> GateResu
     """Judge that the declaration still says what the challenger was judged by (P25)."""
     from retrain_pipeline.gates.evidence import read_evidence
 
-    judged, now = read_evidence(stores.artifacts, on.evidence).policy, policy_digest(spec)
+    try:
+        judged, now = read_evidence(stores.artifacts, on.evidence).policy, policy_digest(spec)
+    except PermanentError as error:
+        return GateResult(gate="terms", verdict=Verdict.FAIL, words=str(error)[:2000])
     verdict = Verdict.PASS if judged == now else Verdict.FAIL
     said = "the declaration is as it was judged by"
     changed = f"judged under policy {judged[:12]}, the declaration now says {now[:12]}: retrain, or judge it again"

@@ -18,7 +18,7 @@ from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.bench.tables import markdown_table, write_page
 
-LIVES = 200
+LIVES = 100
 PERIODS = 26
 HOURS, PER_HOUR = 168, 6
 ROWS = HOURS * PER_HOUR
@@ -114,7 +114,7 @@ def _then_watched(life: Life, shares: list[float]) -> Course:
 
 
 def _look(life: Life, rows: list, stage: str, share: float, in_stage: int, on_trial: int) -> Look:
-    good = [GateResult(gate=gate, verdict=Verdict.PASS, words="seen") for gate in ("serves", "terms", "drill")]
+    good = [GateResult(gate=gate, verdict=Verdict.PASS, words="seen") for gate in ("serves", "proof", "terms", "drill")]
     split = [GateResult(gate=gate, verdict=Verdict.PASS, words="seen") for gate in ("sample_ratio", "exposure")]
     return Look(
         model="m", version="v2", reference="v1", evidence="0" * 64, epoch=1, stage=stage, share=share, period="p",

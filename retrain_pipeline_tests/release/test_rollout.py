@@ -97,6 +97,19 @@ def moves(world: World, first: int = 7, last: int = WEEKS) -> list[str]:
     return found
 
 
+_PROMOTING: list = []
+
+
+def promoting(world_with):
+    """Return the look by which a good version was promoted; made once."""
+    if not _PROMOTING:
+        world = world_with()
+        moves(world)
+        entry = world.stores.ledger.latest("toy", LOOKED)
+        _PROMOTING.append(read_look(world.stores.artifacts, entry.payload["look"]))
+    return _PROMOTING[0]
+
+
 def served(world: World, number: int):
     return world.stores.lake.read("toy", "predictions", periods=[week(number)])
 
@@ -210,6 +223,29 @@ def test_users_are_served_when_the_version_on_trial_cannot_answer(world_with):
     assert (report.rows, report.arms["fallback"] > 0, list(report.failures)) == (168, True, [second])
     assert set(served(world, 9)["model_version"]) == {first}
     assert roll(world.stores, world.declaration, week(9)).move == "withdraw"
+
+
+@pytest.mark.fault("P11", "P20")
+def test_a_version_whose_evidence_is_gone_is_not_promoted_but_goes_back(world_with):
+    world = world_with()
+    live(world, 7)
+    _, deployment = current(world.stores.ledger, "toy")
+    Path(world.stores.artifacts.path(deployment.challenger.evidence)).unlink()
+    report = live(world, 8)
+    assert (report.move, "proof" in report.words) == ("withdraw", True)
+
+
+@pytest.mark.parametrize("gate", ["serves", "proof", "terms", "drill", "online_loss", "sample_ratio", "exposure"])
+def test_a_look_without_one_of_its_results_promotes_nobody(world_with, gate):
+    """Fail closed: take any result away from the look that promotes, and it holds."""
+    from retrain_pipeline.release.look import next_step
+
+    look = promoting(world_with)
+    assert next_step(look).move == "promote"
+    without = look.model_copy(update={"results": tuple(one for one in look.results if one.gate != gate)})
+    assert next_step(without).move == "hold"
+    doubted = [one.model_copy(update={"verdict": "INCONCLUSIVE"}) if one.gate == gate else one for one in look.results]
+    assert next_step(look.model_copy(update={"results": tuple(doubted)})).move == "hold"
 
 
 @pytest.mark.fault("P16", "P26")
@@ -328,5 +364,5 @@ def test_a_look_is_read_again_by_digest_and_says_what_it_said(world_with):
     entries = world.stores.ledger.entries(model="toy", action=LOOKED)
     assert [entry.payload["move"] for entry in entries] == ["hold", "advance", "promote"]
     look = read_look(world.stores.artifacts, entries[-1].payload["look"])
-    assert {one.gate for one in look.results} >= {"serves", "terms", "online_loss", "sample_ratio", "exposure"}
+    assert {one.gate for one in look.results} >= {"serves", "proof", "terms", "online_loss", "sample_ratio", "exposure"}
     assert world.stores.ledger.verify().verdict == "PASS"
