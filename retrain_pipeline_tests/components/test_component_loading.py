@@ -79,7 +79,7 @@ def test_files_that_break_the_load_are_told_one_by_one_and_the_fleet_covers_the_
         assert word in loaded["descriptions"][f"{model}/declaration"], loaded["descriptions"][f"{model}/declaration"]
     assert "'model_004' is declared by" in loaded["descriptions"]["model_004/declaration"]
     assert not list(project.folder.rglob("EXECUTED"))
-    assert len(loaded["assets"]) == len(refused) + 22
+    assert len(loaded["assets"]) == len(refused) + 26
     assert loaded["tags"]["model_000/raw"]["team"] == "credit"
     assert loaded["schedules"] == ["data_every_week", "drills"]
     assert loaded["asked"] == ["model_000", "model_014"]
