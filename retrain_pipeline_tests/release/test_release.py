@@ -241,15 +241,15 @@ def test_a_release_judged_on_an_older_deployment_is_refused_and_recorded_as_supe
 def test_a_release_that_is_overtaken_just_before_its_commit_is_superseded(world, monkeypatch):
     """Everything was checked; then another release is committed; the compare-and-swap refuses ours."""
     _, second, third = versions(world)
-    load = module._loadable
+    load = module.loadable
 
     def overtaken(*arguments):
         manifest = load(*arguments)
-        monkeypatch.setattr(module, "_loadable", load)
+        monkeypatch.setattr(module, "loadable", load)
         world.release(third, newest_evidence(world.stores, "toy", third), run_id="other")
         return manifest
 
-    monkeypatch.setattr(module, "_loadable", overtaken)
+    monkeypatch.setattr(module, "loadable", overtaken)
     with pytest.raises(ReleaseRefused, match=f"epoch 2 with {third}"):
         world.release(second, newest_evidence(world.stores, "toy", second))
     assert current(world.stores.ledger, "toy")[1].champion == third
