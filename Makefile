@@ -61,10 +61,10 @@ clean:  ## the environment, caches and the demo's state; nothing of yours
 
 # The files pin the whole closure, so pip need not resolve it (and its hash mode stumbles over extras).
 .venv/.run: requirements/run.txt pyproject.toml | .venv/bin/python
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements/run.txt
-	$(PIP) install --quiet --no-deps --no-build-isolation --no-index --editable .
+	$(PIP) install --quiet --no-compile --no-deps --require-hashes -r requirements/run.txt
+	$(PIP) install --quiet --no-compile --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 .venv/.test: requirements/test.txt .venv/.run
-	$(PIP) install --quiet --no-deps --require-hashes -r requirements/test.txt
+	$(PIP) install --quiet --no-compile --no-deps --require-hashes -r requirements/test.txt
 	@touch $@
