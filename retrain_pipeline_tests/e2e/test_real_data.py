@@ -27,7 +27,7 @@ def error_without_the_loop(stores, spec, version: str, feedback) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 @pytest.mark.requirement("D1", "D2", "D3", "D11", "D16", "D21")
 @pytest.mark.parametrize(("name", "weeks"), [("bike_demand", 60), ("electricity", 68)])
 def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
