@@ -11,20 +11,10 @@ from typing import Any
 from retrain_pipeline.canonical import sha256
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.spec.errors import YamlRefused
+from retrain_pipeline.spec.rationale import KINDS
 from retrain_pipeline.spec.yaml import read_yaml
 from retrain_pipeline.verdicts import Verdict
 
-KINDS: Mapping[str, frozenset[str]] = {
-    "problem": frozenset({"threshold"}),
-    "data": frozenset({"data"}),
-    "features": frozenset({"feature"}),
-    "training": frozenset({"architecture", "optimizer"}),
-    "trigger": frozenset({"threshold"}),
-    "gates": frozenset({"threshold"}),
-    "rollout": frozenset({"rollout"}),
-    "signals": frozenset({"data", "collection"}),
-}
-"""The sections of a declaration, and the kinds of decision that answer for a change of each."""
 _FENCE = "---\n"
 
 
