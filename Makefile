@@ -6,6 +6,9 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := data/demo
 TESTS ?= retrain_pipeline_tests
+# Tests keep their stores in memory where the machine has room for them: half of a Dagster run waits for a disk otherwise.
+SCRATCH = if [ -w /dev/shm ] && [ $$(df -k --output=avail /dev/shm | tail -1) -gt 6000000 ]; then \
+  export TMPDIR=$$(mktemp -d /dev/shm/retrain.XXXXXX); chmod 711 $$TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi;
 # One thread a fit: results do not depend on the machine, and two test processes do not fight for two cores.
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
@@ -27,7 +30,7 @@ serve: .venv/.run  ## the same over your own state (RETRAIN_HOME, by default dat
 
 test: .venv/.test  ## every test, and the coverage that must hold
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
+	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
 	$(BIN)/python -m coverage report
 
 check: .venv/.test  ## lint, types, import contracts, definitions
@@ -44,7 +47,7 @@ bench: .venv/.test
 	$(BIN)/python -m retrain_pipeline_tests.bench
 
 coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
+	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
 
 lock:  ## pin anew (needs uv); the files name no host
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

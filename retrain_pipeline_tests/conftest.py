@@ -132,7 +132,7 @@ def postgres() -> Iterator[Postgres]:
             pytest.fail(words)
         pytest.skip(words)
     # A short path: the name of a Unix socket has 107 bytes.
-    with tempfile.TemporaryDirectory(prefix="pg", dir="/tmp", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         server = Postgres(binaries, Path(folder), _free_port(), secrets.token_hex(8))
         server.own(Path(folder))
         server.initialise()

@@ -2,6 +2,7 @@
 
 import warnings
 import zipfile
+from functools import lru_cache
 from typing import Any
 
 from retrain_pipeline.learning.errors import ModelDamaged, UntrustedModel
@@ -31,6 +32,9 @@ TRUSTED: tuple[str, ...] = (
 Not here, though scikit-learn has them: neighbour trees (KDTree, BallTree), whose indexes nothing checks. Neighbours
 work with ``algorithm: brute``.
 """
+
+_SMALL = 2**23
+"""Bytes of a model that is kept in memory after loading; a larger one is loaded each time."""
 
 
 def dump_model(pipeline: Any) -> bytes:
@@ -66,6 +70,12 @@ def load_model(data: bytes) -> Any:
     ModelDamaged
         When the bytes are no skops file, for example a pickle (S1), or its trees point outside themselves.
     """
+    return _loaded(data) if len(data) <= _SMALL else _loaded.__wrapped__(data)
+
+
+@lru_cache(maxsize=8)
+def _loaded(data: bytes) -> Any:
+    """Load once what a period asks for a dozen times: the bytes say all, and to predict changes no estimator."""
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
 
