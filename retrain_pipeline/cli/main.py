@@ -57,12 +57,18 @@ def explain(model: Model, version: Annotated[str, typer.Argument(help="The versi
 
 
 @app.command(name="report-card")
-def report_card(model: Model, home: Home = None) -> None:
+def report_card(
+    model: Model,
+    home: Home = None,
+    *,
+    by_release: Annotated[bool, typer.Option("--by-release", help="Each release 30, 60 and 90 days on.")] = False,
+) -> None:
     """Say of each policy's retrains how many were worth their cost, scored later beside the model they replaced."""
-    from retrain_pipeline.cli.show import show_report_card
+    from retrain_pipeline.cli.show import show_horizons, show_report_card
 
     with refusals_told():
-        show_report_card(console, open_state(home), declaration_named(model).spec)
+        show = show_horizons if by_release else show_report_card
+        show(console, open_state(home), declaration_named(model).spec)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.signing import SigningKey
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
+    from retrain_pipeline.triggers.horizons import Horizon
+    from retrain_pipeline.triggers.report_card import CardRow
 
 STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 # Every period is monitored; in a history the quiet ones would hide the rest.
@@ -130,9 +133,27 @@ def show_report_card(console: Console, stores: "Stores", spec: "ModelSpec") -> N
     if not rows:
         console.print(f"{spec.name}: no retrain was judged against a champion yet, so there is none to score.")
         return
-    unit = "one period's mean loss" + (", as a share of the label" if spec.data.label.task == "regression" else "")
-    table = Table(title=f"Retrains of {spec.name}; saved and cost in {unit}", title_justify="left")
-    for column in HEADER:
+    _print_cells(console, f"Retrains of {spec.name}; saved and cost in {_unit(spec)}", HEADER, rows)
+
+
+def show_horizons(console: Console, stores: "Stores", spec: "ModelSpec") -> None:
+    """Print the lift, steadiness and upkeep of each release, 30, 60 and 90 days on."""
+    from retrain_pipeline.triggers.horizons import HEADER, horizons
+
+    rows = horizons(stores, spec)
+    if not rows:
+        console.print(f"{spec.name}: no release replaced a champion yet.")
+        return
+    _print_cells(console, f"Releases of {spec.name}, days on; lift and upkeep in {_unit(spec)}", HEADER, rows)
+
+
+def _unit(spec: "ModelSpec") -> str:
+    return "one period's mean loss" + (", as a share of the label" if spec.data.label.task == "regression" else "")
+
+
+def _print_cells(console: Console, title: str, header: Sequence[str], rows: "Sequence[CardRow | Horizon]") -> None:
+    table = Table(title=title, title_justify="left")
+    for column in header:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row.cells()))

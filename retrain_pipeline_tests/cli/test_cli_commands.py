@@ -66,11 +66,28 @@ def test_the_report_card_shows_what_came_of_retrains(retrain, two_champions, mon
     assert any("retrain_scored" in line and second in line for line in history.splitlines())
 
 
-def test_a_report_card_without_retrains_says_so(retrain, world, monkeypatch):
+@pytest.mark.requirement("D48")
+def test_the_report_card_by_release_tells_of_each_release_days_on(retrain, two_champions, monkeypatch):
+    world, first, second = two_champions
     monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
-    result = retrain("report-card", "toy", "--home", world.home)
+    score_retrains(world.stores, world.declaration.spec, START + timedelta(weeks=8))
+    result = retrain("report-card", "toy", "--by-release", "--home", world.home)
     assert result.exit_code == 0, (result.output, result.exception)
-    assert "no retrain was judged against a champion yet" in result.stdout
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.stdout.splitlines() if "│" in line]
+    assert [row[:3] for row in rows if row[0] == second] == [
+        [second, first, f"{days} (not over)"] for days in (30, 60, 90)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [([], "no retrain was judged against a champion yet"), (["--by-release"], "no release replaced a champion yet")],
+)
+def test_a_report_card_without_retrains_says_so(retrain, world, monkeypatch, option, words):
+    monkeypatch.setattr(places, "DEFS", world.declaration.folder.parent)
+    result = retrain("report-card", "toy", *option, "--home", world.home)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert words in result.stdout
 
 
 def test_explain_says_why_judged_on_what_and_serving_whom(retrain, world):
