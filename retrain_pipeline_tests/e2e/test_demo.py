@@ -13,7 +13,7 @@ from retrain_pipeline.verdicts import Verdict
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.requirement("D3")
+@pytest.mark.requirement("D3", "D37")
 def test_the_demo_tells_its_story_and_leaves_it_on_record(tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RETRAIN_", "DAGSTER_"))}
     home = tmp_path / "data" / "demo"

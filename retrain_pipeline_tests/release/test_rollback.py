@@ -39,7 +39,7 @@ def changes(world):
     return [one.version for one in reigns(world.stores.ledger, "toy")]
 
 
-@pytest.mark.requirement("D23", "D28")
+@pytest.mark.requirement("C18", "D23", "D28")
 def test_a_rollback_restores_model_features_and_declaration_at_once(three):
     first, second, third = versions(three)
     before = next(one.deployment for one in reigns(three.stores.ledger, "toy") if one.version == second)
