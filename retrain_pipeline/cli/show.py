@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 # Every period is monitored; in a history the quiet ones would hide the rest.
-QUIET_ACTIONS = ("candidate_built", "profiled", "alerted", "training_set_frozen", "retrain_requested")
+QUIET_ACTIONS = (
+    "candidate_built", "champion_watched", "profiled", "alerted", "training_set_frozen", "retrain_requested",
+)  # fmt: skip
 
 
 PERSON_KEY = "RETRAIN_PERSON_KEY"

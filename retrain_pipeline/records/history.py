@@ -23,6 +23,7 @@ _ACTIONS = (
     "judged",
     "staged",
     "rollout_looked",
+    "champion_watched",
     "withdrawn",
     "drilled",
     "drill_failed",

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.release.look import read_look
 from retrain_pipeline.release.rollout import LOOKED
+from retrain_pipeline.release.watch import WATCHED, read_watch
 
 if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
@@ -35,20 +37,30 @@ def results_table(results: Sequence[GateResult]) -> str:
 
 
 def trial_points(stores: "Stores", model: str) -> tuple[str, list[Point]]:
-    """Return the version that was looked at last, and its looks, the oldest first."""
-    newest = stores.ledger.latest(model, LOOKED)
+    """Return the version that was looked at last, on trial or as a new champion, and its looks, the oldest first."""
+    newest = stores.ledger.latest(model, (LOOKED, WATCHED))
     if newest is None or newest.subject is None:
         return "", []
-    entries = stores.ledger.entries(model=model, action=LOOKED, subject=newest.subject, limit=_SHOWN, newest_first=True)
-    points = []
-    for entry in reversed(entries):
-        found = read_look(stores.artifacts, str(entry.payload["look"])).result("online_loss")
-        low, high = found.interval if found is not None and found.interval is not None else (None, None)
-        share = f" {entry.payload['share']:.0%}" if entry.payload["share"] else ""
-        points.append(
-            Point(str(entry.payload["period"]), f"{entry.payload['stage']}{share}", low, high, entry.payload["move"])
-        )
-    return newest.subject, points
+    version = newest.subject
+    entries = stores.ledger.entries(
+        model=model, action=(LOOKED, WATCHED), subject=version, limit=_SHOWN, newest_first=True
+    )
+    return version, [_point(stores, entry) for entry in reversed(entries)]
+
+
+def _point(stores: "Stores", entry: Entry) -> Point:
+    payload, period = entry.payload, str(entry.payload["period"])
+    if entry.action == WATCHED:
+        seen = read_watch(stores.artifacts, str(payload["watch"]))
+        return Point(period, "champion", *_bounds(seen.results), "withdraw" if seen.broken else "watched")
+    look = read_look(stores.artifacts, str(payload["look"]))
+    stage = f"{payload['stage']} {payload['share']:.0%}" if payload["share"] else str(payload["stage"])
+    return Point(period, stage, *_bounds(look.results), str(payload["move"]))
+
+
+def _bounds(results: Sequence[GateResult]) -> tuple[float | None, float | None]:
+    found = next((one for one in results if one.gate == "online_loss"), None)
+    return found.interval if found is not None and found.interval is not None else (None, None)
 
 
 def stored_trial_plot(stores: "Stores", model: str) -> str | None:
@@ -57,26 +69,41 @@ def stored_trial_plot(stores: "Stores", model: str) -> str | None:
     return stores.artifacts.put(trial_plot(f"{model} {version}", points)) if points else None
 
 
+_MOVES = {
+    "advance": ("tab:green", "goes on"),
+    "promote": ("tab:green", "goes on"),
+    "withdraw": ("tab:red", "goes back"),
+}
+_STAYS = ("tab:blue", "stays")
+
+
 def trial_plot(title: str, points: Sequence[Point]) -> bytes:
-    """Return a PNG of the bounds of the excess loss by period; on the good side of 0 it goes on."""
+    """Return a PNG of the bounds of the excess loss by period, in bands of stages; on the good side of 0 it goes on."""
     import io
+    from itertools import groupby
 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    colours = {"advance": "tab:green", "promote": "tab:green", "withdraw": "tab:red"}
     for at, point in enumerate(points):
-        colour = colours.get(point.move, "tab:blue")
-        if point.low is not None and point.high is not None:
-            axes.plot([at, at], [point.low, point.high], color=colour, linewidth=4, solid_capstyle="round")
+        colour, words = _MOVES.get(point.move, _STAYS)
+        if point.low is None or point.high is None:
+            axes.plot(at, 0, marker="x", linestyle="", color="tab:gray", label="no label yet")
         else:
-            axes.plot(at, 0, marker="x", color="tab:gray")
-        axes.annotate(point.stage, (at, 0), xytext=(4, 4), textcoords="offset points", fontsize=7, color="tab:gray")
+            axes.vlines(at, point.low, point.high, color=colour, linewidth=4, label=words)
+    for band, (stage, group) in enumerate(groupby(enumerate(points), key=lambda one: one[1].stage)):
+        places = [at for at, _ in group]
+        axes.axvspan(places[0] - 0.5, places[-1] + 0.5, color="black", alpha=0.02 + 0.05 * (band % 2), linewidth=0)
+        middle = (places[0] + places[-1]) / 2
+        axes.text(middle, 1.01, stage, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=7)
     axes.axhline(0, color="black", linewidth=0.8)
+    axes.set_xlim(-0.5, len(points) - 0.5)
     axes.set_xticks(range(len(points)), [point.period for point in points], rotation=45, ha="right", fontsize=7)
-    axes.set_ylabel("excess loss beyond the margin")
-    axes.set_title(f"{title}: bounds that hold at every look (below 0: no worse; x: no label yet)", fontsize=9)
+    axes.set_ylabel("excess loss beyond the margin", fontsize=8)
+    axes.set_title(f"{title}: bounds that hold at every look (below 0: no worse)", fontsize=9, pad=16)
+    named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=7, frameon=False)
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=110, metadata={"Software": None})
     return data.getvalue()

@@ -1,12 +1,11 @@
 """A period of a rollout: the model on trial is looked at, the look is put on record, and what follows from it is done.
 
-The champion that followed another is looked at in the same way, for as long as the one before it is kept: shown worse
-than that, or with a guardrail broken that held before, it is rolled back.
+Where nothing is on trial, the champion that followed another is watched (`release.watch`), and rolled back where that
+is called for.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
@@ -17,12 +16,12 @@ from retrain_pipeline.release.comparison import Pair, compared_loss, serves, spl
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.guardrails import guardrail_results
 from retrain_pipeline.release.guess import label_free
-from retrain_pipeline.release.lineage import reigns
 from retrain_pipeline.release.look import Look, next_step, read_look
 from retrain_pipeline.release.proof import still_proved
 from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.release.stages import apply
 from retrain_pipeline.release.state import Challenger, Deployment, current
+from retrain_pipeline.release.watch import delay_periods, watch
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -65,13 +64,13 @@ def roll(
         When the period is none of the calendar.
     """
     spec = declaration.spec
-    start, end = spec.data.time.calendar().bounds(period)
+    end = spec.data.time.calendar().bounds(period)[1]
     epoch, deployment = current(stores.ledger, spec.name)
     if deployment is None:
         return RolloutReport(spec.name, period, "none", "no champion yet")
     on = deployment.challenger
     if on is None:
-        return _watched(stores, spec, period, start, end, epoch, deployment)
+        return _watched(stores, spec, period, epoch, deployment, run_id, actor)
     if datetime.fromisoformat(on.stage_from) >= end:
         words = f"{on.version} goes on trial after this period"
         return RolloutReport(spec.name, period, "none", words, deployment.champion, on.version, on.stage, on.share)
@@ -139,7 +138,7 @@ def _look(
     spec = declaration.spec
     calendar = spec.data.time.calendar()
     trial_from, stage_from = datetime.fromisoformat(on.effective_as_of), datetime.fromisoformat(on.stage_from)
-    longest = spec.rollout.longest(_delay_periods(spec))
+    longest = spec.rollout.longest(delay_periods(spec))
     pair = Pair(on.version, deployment.champion, trial_from)
     results = [
         serves(stores, spec.name, on.version),
@@ -185,40 +184,25 @@ def _same_terms(stores: "Stores", spec: "ModelSpec", on: Challenger) -> GateResu
     return GateResult(gate="terms", verdict=verdict, words=said if judged == now else changed)
 
 
-def _delay_periods(spec: "ModelSpec") -> float:
-    calendar = spec.data.time.calendar()
-    hours = (calendar.shift(calendar.origin, 1) - calendar.origin).total_seconds() / 3600
-    return spec.data.label.delay_hours / hours
-
-
 def _watched(
     stores: "Stores",
     spec: "ModelSpec",
     period: str,
-    start: datetime,
-    end: datetime,
     epoch: int,
     deployment: Deployment,
+    run_id: str | None,
+    actor: str,
 ) -> RolloutReport:
     """Look at a champion that followed another, and roll it back where that is called for."""
-    history = reigns(stores.ledger, spec.name)
-    report = RolloutReport(spec.name, period, "none", "nothing is on trial", deployment.champion)
-    if deployment.previous is None or history[-1].entry.action != "released" or start < deployment.since:
-        return report
-    age = spec.data.time.calendar().periods_since(deployment.since, start)
-    results = guardrail_results(stores, spec, period, deployment.since, end)
-    if age < spec.rollout.watch_periods + ceil(_delay_periods(spec)) + 1:
-        pair = Pair(deployment.champion, deployment.previous, deployment.since)
-        results.append(compared_loss(stores, spec, pair, end, spec.rollout.watch_periods))
-    broken = [result for result in results if result.verdict is Verdict.FAIL]
-    if not broken:
-        words = "; ".join(result.words for result in results) or "its time of being watched is over"
-        return RolloutReport(
-            spec.name, period, "watched" if results else "none", words, deployment.champion, results=tuple(results)
-        )
-    because = f"{period}: " + "; ".join(f"{result.gate}: {result.words}" for result in broken)
-    try:
-        back = rollback(stores, spec.name, because=because[:2000], actor=GUARD, at_epoch=epoch)
-    except StaleEpoch:
-        return RolloutReport(spec.name, period, "overtaken", because, deployment.champion, results=tuple(results))
-    return RolloutReport(spec.name, period, "rolled_back", because, back.champion, results=tuple(results))
+    found = watch(stores, spec, period, epoch, deployment, run_id, actor)
+    if found is None:
+        return RolloutReport(spec.name, period, "none", "nothing is on trial or watched", deployment.champion)
+    seen, digest = found
+    move, champion = "watched", deployment.champion
+    if seen.broken:
+        try:
+            back = rollback(stores, spec.name, because=seen.words[:2000], actor=GUARD, at_epoch=epoch)
+            move, champion = "rolled_back", back.champion
+        except StaleEpoch:
+            move = "overtaken"
+    return RolloutReport(spec.name, period, move, seen.words, champion, results=seen.results, look=digest)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from retrain_pipeline_tests.gates.world import World, template
+from retrain_pipeline.release.release import newest_evidence
+from retrain_pipeline_tests.gates.world import World, template, versions
+from retrain_pipeline_tests.release.staging import GOOD, declare, prepared
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,3 +45,25 @@ def python():
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+@pytest.fixture
+def world_with(tmp_path):
+    """Return a copy of the prepared world whose second version was judged by the declaration given."""
+    made: list[World] = []
+
+    def make(*, leaf: str = GOOD, staged: bool = True, **declared) -> World:
+        world = prepared(leaf).copy(tmp_path)
+        made.append(world)
+        if declared:
+            declare(world.declaration.folder, leaf=leaf, **declared)
+            world = world.again()
+            world.judge(versions(world)[1], run_id="run-7")
+        if staged:
+            second = versions(world)[1]
+            world.release(second, newest_evidence(world.stores, "toy", second), run_id="run-7")
+        return world
+
+    yield make
+    for world in made:
+        world.stores.close()

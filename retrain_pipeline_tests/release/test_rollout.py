@@ -1,13 +1,11 @@
 """A model reaches users in steps: shadow, canary, everybody; what is worse goes back, at any time."""
 
-import functools
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from retrain_pipeline.ledger.errors import StaleEpoch
-from retrain_pipeline.monitoring.feedback import update_feedback
 from retrain_pipeline.release.look import read_look
 from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.release.rollback import rollback
@@ -15,87 +13,10 @@ from retrain_pipeline.release.rollout import GUARD, LOOKED, roll
 from retrain_pipeline.release.serving import score_period
 from retrain_pipeline.release.stages import apply
 from retrain_pipeline.release.state import Deployment, current
-from retrain_pipeline.spec.declaration import read_declaration
-from retrain_pipeline.stores import open_stores
 from retrain_pipeline.triggers.policy import decide
 from retrain_pipeline.triggers.state import read_state
-from retrain_pipeline_tests.gates.world import START, World, deliver, toys, versions, write_folder
-
-WEEKS = 13
-STAGES = "{shadow_periods: 2, canary_shares: [0.25], canary_periods: 1, margin: 0.2}"
-GOOD, BAD = "min_samples_leaf: 8", "min_samples_leaf: 100"
-
-
-def week(number: int) -> str:
-    return f"{START + timedelta(weeks=number):%Y-%m-%d}"
-
-
-def declare(folder: Path, *, rollout: str = STAGES, leaf: str = GOOD, more: str = ""):
-    """Write a folder whose gates let almost anything through, so that the rollout has something to stop."""
-    write_folder(folder)
-    text = (folder / "defs.yaml").read_text()
-    text = text.replace("margin: 0.08, slices: [shop]", "margin: 1.5, slice_margin: 9").replace(GOOD, leaf)
-    (folder / "defs.yaml").write_text(f"{text.rstrip()}\n  rollout: {rollout}\n{more}")
-    return read_declaration(folder)
-
-
-@functools.cache
-def prepared(leaf: str) -> World:
-    """Return a world, made once, to be copied: a champion of week 6, and a version of week 7 judged against it."""
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="rollout-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    declaration = declare(folder / "toy")
-    world = World(open_stores(folder / "home"), declaration, folder / "home")
-    deliver(world.stores, declaration, toys(WEEKS, "regression"))
-    first = world.build(6)
-    world.judged_release(first, "first", "run-6")
-    declare(folder / "toy", leaf=leaf)
-    world = world.again()
-    world.judge(world.build(7, parent=first), run_id="run-7")
-    return world
-
-
-@pytest.fixture
-def world_with(tmp_path):
-    """Return a copy of the prepared world whose second version was judged by the declaration given."""
-    made: list[World] = []
-
-    def make(*, leaf: str = GOOD, staged: bool = True, **declared) -> World:
-        world = prepared(leaf).copy(tmp_path)
-        made.append(world)
-        if declared:
-            declare(world.declaration.folder, leaf=leaf, **declared)
-            world = world.again()
-            world.judge(versions(world)[1], run_id="run-7")
-        if staged:
-            second = versions(world)[1]
-            world.release(second, newest_evidence(world.stores, "toy", second), run_id="run-7")
-        return world
-
-    yield make
-    for world in made:
-        world.stores.close()
-
-
-def live(world: World, number: int):
-    """Let a week pass: it is scored, its labels come, and the rollout is looked at."""
-    score_period(world.stores, world.declaration, week(number))
-    update_feedback(world.stores, world.declaration.spec, week(number))
-    return roll(world.stores, world.declaration, week(number))
-
-
-def moves(world: World, first: int = 7, last: int = WEEKS) -> list[str]:
-    found = []
-    for number in range(first, last):
-        found.append(live(world, number).move)
-        if found[-1] in ("promote", "withdraw", "rolled_back"):
-            break
-    return found
-
+from retrain_pipeline_tests.gates.world import START, World, versions
+from retrain_pipeline_tests.release.staging import BAD, declare, live, moves, served, week
 
 _PROMOTING: list = []
 
@@ -108,10 +29,6 @@ def promoting(world_with):
         entry = world.stores.ledger.latest("toy", LOOKED)
         _PROMOTING.append(read_look(world.stores.artifacts, entry.payload["look"]))
     return _PROMOTING[0]
-
-
-def served(world: World, number: int):
-    return world.stores.lake.read("toy", "predictions", periods=[week(number)])
 
 
 @pytest.mark.requirement("D7", "D28", "C30", "C25")
