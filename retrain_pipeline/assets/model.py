@@ -51,6 +51,8 @@ def model_definitions(declaration: Declaration) -> dg.Definitions:
 
 
 def _builders(declaration: Declaration) -> tuple[Callable[[Declaration], dg.AssetsDefinition], ...]:
+    if declaration.lane is not None:
+        return tuple(build for build in BUILDERS if build is not raw_asset)
     asks = declaration.spec.rollout.approval == "required"
     return (*BUILDERS, approval_asset) if asks else BUILDERS
 
@@ -65,7 +67,8 @@ def fleet_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:
             *(data_schedule(cadence, models) for cadence, models in by_cadence.items() if models),
             drill_schedule(declarations),
         ],
-        sensors=[alerts_sensor([d.spec.name for d in declarations])],
+        # a lane's own sensor closes what died in it, as the lane
+        sensors=[alerts_sensor([d.spec.name for d in declarations if d.lane is None])],
     )
 
 

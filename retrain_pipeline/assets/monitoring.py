@@ -37,7 +37,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "monitoring",
         {"deltalake", "evidently"},
         ("features", "predictions", "feedback"),
