@@ -56,6 +56,24 @@ def lane_name(of: object, lane: object) -> str:
     return f"{of}__{lane}"
 
 
+LOADED = "RETRAIN_LANES"
+"""Environment variable of a code location: `only` loads nothing but lanes, `without` none of them; default: all."""
+
+
+def is_loaded(lane: Lane | None, environment: Mapping[str, str]) -> bool:
+    """Return whether a code location has a model (no lane) or a lane: so that each can run under its own account.
+
+    Raises
+    ------
+    LaneRefused
+        When the variable is another word.
+    """
+    word = environment.get(LOADED, "").strip() or "with"
+    if word not in ("with", "without", "only"):
+        raise LaneRefused(f"{LOADED} is {word!r:.40}: write only or without, or leave it out for models and lanes")
+    return word == "with" or (word == "only") == (lane is not None)
+
+
 _ACTING: ContextVar[Lane | None] = ContextVar("retrain_lane", default=None)
 
 

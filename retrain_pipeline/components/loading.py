@@ -89,7 +89,7 @@ def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tupl
         except UNUSABLE as error:
             broken.append(file)
             parts.append(refused_definitions(file.parent, why_refused(file, error)))
-    fleet = fleet_definitions([model.declaration for model in models if model.declaration])
+    fleet = fleet_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])
     return dg.Definitions.merge(*parts, fleet), broken
 
 
