@@ -69,7 +69,8 @@ def laid_over(lane: Document, model: Document) -> Document:
         else:
             attributes[section] = {**theirs, **value}
             taken += [(ATTRIBUTES, section, key) for key in value]
-    attributes["name"] = lane_name(lane.at((ATTRIBUTES, "of")), lane.at((ATTRIBUTES, "name")))
+    if not _trouble("name", name := lane.at((ATTRIBUTES, "name")), lane.at((ATTRIBUTES,))):  # else it is told already
+        attributes["name"] = lane_name(lane.at((ATTRIBUTES, "of")), name)
     return Document(
         {**lane.value, ATTRIBUTES: attributes},
         _places(lane.values, model.values, taken),
