@@ -143,8 +143,9 @@ class LaneLedger(Ledger):
         parts = key.split(":")
         if self._lane.name in parts:
             return True
-        others = self.entries(run_id=run_id, limit=20) if run_id in parts else None
-        return others is not None and all(entry.model == self._lane.name for entry in others)
+        if run_id is None or run_id not in parts:
+            return False
+        return all(entry.model == self._lane.name for entry in self.entries(run_id=run_id))
 
     def _enter(self, new: NewEntry, change: "Change | None" = None) -> Entry:
         if not self._opened:

@@ -180,6 +180,12 @@ def test_a_lane_has_its_models_graph_in_a_group_of_its_own_but_for_what_it_reads
     parents = {key: {one.to_user_string() for one in node.parent_keys} for key, node in nodes.items()}
     assert parents["toy__wide/features"] == {"toy/raw"}
     assert parents["toy__wide/feedback"] == {"toy__wide/predictions", "toy/feedback"}
+    # fits of experiments wait for each other, and no model waits for them
+    pools = [
+        graph.get(dg.AssetKey([name, "candidate"])).pools
+        for graph, name in zip(graphs, ("toy", "toy__wide"), strict=True)
+    ]
+    assert pools == [{"training"}, {"lanes"}]
     # no asset of the model comes from a lane
     assert not any(key.path[0] == "toy__wide" for node in graphs[0].asset_nodes for key in node.parent_keys)
 
