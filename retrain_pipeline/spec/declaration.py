@@ -5,7 +5,7 @@ A model's `defs.yaml` is of the type `RetrainedModel`, that of a lane beside it 
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -138,7 +138,7 @@ def _lane(document: Document, file: Path, problems: list[Problem]) -> Declaratio
             problems.append(problem_at(document, (ATTRIBUTES, "of"), words, repr(of)))
         else:
             if found is None:
-                known = sorted(_names_beside(file))
+                known = sorted(_names_of(_files_beside(file)))
                 words = f"expected {KEYS['of']}, of a folder beside this one: {', '.join(known) or 'there is none'}"
                 near = nearest_word(of, known)
                 problems.append(problem_at(document, (ATTRIBUTES, "of"), words, repr(of), near))
@@ -152,14 +152,20 @@ def _lane(document: Document, file: Path, problems: list[Problem]) -> Declaratio
 
 
 def _model_beside(name: str, file: Path) -> tuple[Declaration, Document] | None:
-    folder = _names_beside(file).get(name)
+    # the folder of its name first: a fleet has hundreds of files to read
+    near = [other for other in _files_beside(file) if other.parent.name == name]
+    folder = _names_of(near).get(name) or _names_of(_files_beside(file)).get(name)
     return None if folder is None else _read(folder)
 
 
-def _names_beside(file: Path) -> dict[str, Path]:
-    """Return the folders of the models beside a lane's folder, by name."""
+def _files_beside(file: Path) -> list[Path]:
+    return sorted(file.parent.parent.glob(f"*/{FILE}"))
+
+
+def _names_of(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders of the models among these files, by name."""
     found = {}
-    for other in sorted(file.parent.parent.glob(f"*/{FILE}")):
+    for other in files:
         try:
             document = read_yaml_file(other)
         except YamlRefused:

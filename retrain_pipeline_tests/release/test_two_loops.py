@@ -87,6 +87,7 @@ def loops(processes, delivered, tmp_path, ledger_url):
     world.stores.close()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("D42")
 @pytest.mark.fault("P12")
 def test_the_old_loop_and_the_new_run_side_by_side_and_neither_corrupts_the_other(loops):
