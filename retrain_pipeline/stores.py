@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.files import private_folder
@@ -12,6 +12,7 @@ from retrain_pipeline.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from retrain_pipeline.lake.tables import Lake
+    from retrain_pipeline.lanes import Lane
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def open_stores(
     ledger_url: str | None = None,
     ledger_key: str | Path | None = None,
     keyring: str | Path | None = None,
+    lane: "Lane | None" = None,
 ) -> Stores:
     """Return the stores: ``home/lake``, ``home/artifacts`` and ``home/ledger.db``, or what the URLs name.
 
@@ -50,6 +52,8 @@ def open_stores(
         File of the private key that signs the ledger's entries. Default: they are not signed.
     keyring
         File of the public keys that are believed. Default: `keyring.json` of the project's policy folder.
+    lane
+        Whose stores they are: a lane writes nothing but its own. Default: that whose step runs here, if any.
 
     Raises
     ------
@@ -59,16 +63,19 @@ def open_stores(
         When the URL is of another database.
     """
     from retrain_pipeline.lake.tables import Lake
+    from retrain_pipeline.lanes import LaneArtifacts, LaneLake, LaneLedger, acting_lane
 
     folder = Path(home).absolute()
     if None in (lake_url, artifacts_url, ledger_url):
         private_folder(folder)
-    return Stores(
-        lake=Lake(lake_url or str(folder / "lake")),
-        artifacts=Artifacts(artifacts_url or folder / "artifacts"),
-        ledger=Ledger(
-            ledger_url or f"sqlite:///{folder / 'ledger.db'}",
-            signing_key=Path(ledger_key) if ledger_key else None,
-            keyring=Path(keyring) if keyring else policy_folder() / KEYRING,
-        ),
-    )
+    at_lake, at_artifacts = lake_url or str(folder / "lake"), artifacts_url or folder / "artifacts"
+    at_ledger = ledger_url or f"sqlite:///{folder / 'ledger.db'}"
+    keys: dict[str, Any] = {
+        "signing_key": Path(ledger_key) if ledger_key else None,
+        "keyring": Path(keyring) if keyring else policy_folder() / KEYRING,
+    }
+    lane = lane or acting_lane()
+    if lane is None:
+        return Stores(Lake(at_lake), Artifacts(at_artifacts), Ledger(at_ledger, **keys))
+    ledger = LaneLedger(at_ledger, lane, **keys)
+    return Stores(LaneLake(at_lake, lane, ledger.refuse), LaneArtifacts(at_artifacts, ledger.refuse), ledger)

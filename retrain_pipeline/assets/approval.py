@@ -24,10 +24,9 @@ class ApprovalConfig(dg.Config):
 
 def approval_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/approval`, of a model whose releases need one."""
-    spec = declaration.spec
 
     @model_asset(
-        spec,
+        declaration,
         "approval",
         set(),
         ("evaluation",),

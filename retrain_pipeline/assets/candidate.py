@@ -13,12 +13,12 @@ def candidate_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @model_asset(
-        spec,
+        declaration,
         "candidate",
         {"scikitlearn"},
         ("training_set",),
         "The fitted model, its manifest and baselines.",
-        pool="training",
+        pool="lanes" if declaration.lane else "training",  # no experiment keeps a model waiting
     )
     def candidate(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.learning.build import build_candidate

@@ -1,23 +1,30 @@
 """What all assets of a model share: keys, settings, how a check and a number look in Dagster."""
 
+import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from retrain_pipeline.lake.checks import Check
+from retrain_pipeline.lanes import Lane, acting
+from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.verdicts import Verdict, worst
 
 MODEL_TAG = "retrain/model"
+LANE_TAG = "retrain/lane_of"
 SIDE_TAG = "retrain/side"
 TRIGGER_TAG = "retrain/trigger"
 ATTEMPT_TAG = "retrain/attempt"
 WHY_TAG = "retrain/why"
 
 DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring", "rollout")
+FROM_THE_MODEL = ("raw",)
+"""What a lane has none of: it reads its model's."""
 MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
 
 ALIVE = [
@@ -29,6 +36,9 @@ ALIVE = [
 ]
 
 
+Body = Callable[..., Any]
+
+
 def asset_key(model: str, asset: str) -> dg.AssetKey:
     """Return ``<model>/<asset>``."""
     return dg.AssetKey([model, asset])
@@ -37,6 +47,39 @@ def asset_key(model: str, asset: str) -> dg.AssetKey:
 def asset_keys(model: str, assets: Iterable[str]) -> list[dg.AssetKey]:
     """Return the keys of several assets of a model."""
     return [asset_key(model, asset) for asset in assets]
+
+
+def data_side(declaration: Declaration) -> list[dg.AssetKey]:
+    """Return the keys of the data side, in the order of the picture; of a lane without what it takes of its model."""
+    own = [asset for asset in DATA_SIDE if declaration.lane is None or asset not in FROM_THE_MODEL]
+    return asset_keys(declaration.spec.name, own)
+
+
+def upstream(declaration: Declaration, asset: str) -> dg.AssetKey:
+    """Return the key of an asset that another one is made from: the model's own, or that of the model of a lane."""
+    lane = declaration.lane
+    return asset_key(lane.of if lane and asset in FROM_THE_MODEL else declaration.spec.name, asset)
+
+
+def in_lane(lane: Lane | None, body: Body) -> Body:
+    """Return the body of an asset as a lane runs it: whatever opens the stores in it gets the lane's."""
+    if lane is None:
+        return body
+    if inspect.isgeneratorfunction(body):
+
+        @wraps(body)
+        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with acting(lane):
+                yield from body(*args, **kwargs)
+
+        return steps
+
+    @wraps(body)
+    def step(*args: Any, **kwargs: Any) -> Any:
+        with acting(lane):
+            return body(*args, **kwargs)
+
+    return step
 
 
 def data_root() -> Path:
@@ -55,43 +98,44 @@ def partitions_of(spec: ModelSpec) -> dg.TimeWindowPartitionsDefinition:
     )
 
 
-Body = Callable[..., Any]
-
-
 def model_asset(
-    spec: ModelSpec,
+    declaration: Declaration,
     asset: str,
     kinds: set[str],
-    deps: Sequence[str],
+    deps: Sequence[str | dg.AssetKey],
     description: str,
     checks: Sequence[dg.AssetCheckSpec] = (),
     **more: Any,
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Return the decorator of an asset of the model side: one materialization is a version."""
-    return dg.asset(  # type: ignore[no-any-return]
+    spec, lane = declaration.spec, declaration.lane
+    made: Callable[[Body], dg.AssetsDefinition] = dg.asset(
         key=asset_key(spec.name, asset),
         group_name=spec.name,
         owners=list(spec.owners),
         kinds=kinds,
-        deps=asset_keys(spec.name, deps),
-        description=description,
-        tags={MODEL_TAG: spec.name},
+        deps=[dep if isinstance(dep, dg.AssetKey) else upstream(declaration, dep) for dep in deps],
+        description=f"{description} In a lane beside {lane.of}: serves nobody." if lane else description,
+        tags={MODEL_TAG: spec.name} | ({LANE_TAG: lane.of} if lane else {}),
         check_specs=list(checks) or None,
         **more,
     )
+    return lambda body: made(in_lane(lane, body))
 
 
 def data_asset(
-    spec: ModelSpec,
+    declaration: Declaration,
     asset: str,
     kinds: set[str],
-    deps: Sequence[str],
+    deps: Sequence[str | dg.AssetKey],
     description: str,
     checks: Sequence[dg.AssetCheckSpec] = (),
 ) -> Callable[[Body], dg.AssetsDefinition]:
     """Return the decorator of an asset of the data side: a period each, and a back-fill is one run."""
-    partitions, policy = partitions_of(spec), dg.BackfillPolicy.single_run()
-    return model_asset(spec, asset, kinds, deps, description, checks, partitions_def=partitions, backfill_policy=policy)
+    partitions, policy = partitions_of(declaration.spec), dg.BackfillPolicy.single_run()
+    return model_asset(
+        declaration, asset, kinds, deps, description, checks, partitions_def=partitions, backfill_policy=policy
+    )
 
 
 def check_specs(spec: ModelSpec, asset: str, names: Mapping[str, str], blocking: bool) -> list[dg.AssetCheckSpec]:

@@ -26,7 +26,7 @@ def drill_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @model_asset(
-        spec,
+        declaration,
         "drill",
         set(),
         ("release",),

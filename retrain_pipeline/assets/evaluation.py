@@ -40,7 +40,7 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
     key = asset_key(spec.name, "evaluation")
 
     @model_asset(
-        spec,
+        declaration,
         "evaluation",
         {"scikitlearn"},
         ("candidate",),

@@ -22,7 +22,7 @@ def features_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "features",
         {"pandas", "deltalake"},
         ("raw",),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
+from retrain_pipeline.assets.common import asset_key, check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -13,15 +13,15 @@ CHECKS = {"labels": "Labels have a usable value and answer a row that we have."}
 
 def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/feedback`."""
-    spec = declaration.spec
+    spec, lane = declaration.spec, declaration.lane
 
     @data_asset(
-        spec,
+        declaration,
         "feedback",
         {"deltalake"},
-        ("raw", "predictions"),
+        ("predictions", asset_key(lane.of, "feedback")) if lane else ("raw", "predictions"),
         "Labels as they mature, beside what was predicted.",
-        checks=check_specs(spec, "feedback", CHECKS, False),
+        checks=() if lane else check_specs(spec, "feedback", CHECKS, False),
     )
     def feedback(
         context: dg.AssetExecutionContext, stores: StoresResource
@@ -32,11 +32,13 @@ def feedback_asset(declaration: Declaration) -> dg.AssetsDefinition:
         opened = stores.open()
         taken, reports = [], []
         for period in context.partition_keys:
-            taken.append((period, ingest_labels(opened.lake, spec.data, spec.name, period, root=data_root())))
+            if lane is None:  # else the model has taken them
+                taken.append((period, ingest_labels(opened.lake, spec.data, spec.name, period, root=data_root())))
             reports.append(update_feedback(opened, spec, period))
-        yield check_result(
-            spec.name, "feedback", "labels", [(p, check) for p, r in taken for check in r.checks], stops=False
-        )
+        if taken:
+            yield check_result(
+                spec.name, "feedback", "labels", [(p, check) for p, r in taken for check in r.checks], stops=False
+            )
         last = reports[-1]
         yield dg.MaterializeResult(
             metadata=metadata(

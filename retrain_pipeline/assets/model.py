@@ -51,6 +51,8 @@ def model_definitions(declaration: Declaration) -> dg.Definitions:
 
 
 def _builders(declaration: Declaration) -> tuple[Callable[[Declaration], dg.AssetsDefinition], ...]:
+    if declaration.lane is not None:
+        return tuple(build for build in BUILDERS if build is not raw_asset)
     asks = declaration.spec.rollout.approval == "required"
     return (*BUILDERS, approval_asset) if asks else BUILDERS
 
@@ -60,12 +62,14 @@ def fleet_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:
     by_cadence: dict[Cadence, list[Declaration]] = {cadence: [] for cadence in get_args(Cadence)}
     for declaration in sorted(declarations, key=lambda d: d.spec.name):
         by_cadence[declaration.spec.data.time.period].append(declaration)
+    named = [declaration.spec.name for declaration in declarations if declaration.lane is None]
     return dg.Definitions(
         schedules=[
             *(data_schedule(cadence, models) for cadence, models in by_cadence.items() if models),
             drill_schedule(declarations),
         ],
-        sensors=[alerts_sensor([d.spec.name for d in declarations])],
+        # a lane's own sensor closes what died in it, as the lane; a location of lanes alone may not enter alerts
+        sensors=[alerts_sensor(named)] if named or not declarations else [],
     )
 
 

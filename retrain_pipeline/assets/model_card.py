@@ -11,7 +11,7 @@ def model_card_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/model_card`."""
     spec = declaration.spec
 
-    @model_asset(spec, "model_card", {"markdown"}, ("release",), "The card of the released version.")
+    @model_asset(declaration, "model_card", {"markdown"}, ("release",), "The card of the released version.")
     def model_card(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.records.card import write_card
         from retrain_pipeline.triggers.retrain import subject_of

@@ -10,6 +10,7 @@ import dagster as dg
 from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lake.checks import Check
+from retrain_pipeline.lanes import Lane
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
 
@@ -37,7 +38,7 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "monitoring",
         {"deltalake", "evidently"},
         ("features", "predictions", "feedback"),
@@ -58,7 +59,8 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
         score_retrains(opened, spec, shown.report.as_of)
         for name, check in checks_of(shown.report).items():
             yield check_result(spec.name, "monitoring", name, [(shown.report.period, check)], stops=False)
-        yield dg.MaterializeResult(metadata=card(shown))
+        beside = {} if declaration.lane is None else compared(shown, declaration.lane)
+        yield dg.MaterializeResult(metadata={**card(shown), **beside})
 
     return monitoring
 
@@ -164,6 +166,14 @@ def card(shown: Shown) -> Mapping[str, Any]:
     from retrain_pipeline.triggers.report_card import as_markdown, report_card
 
     return {"report_card": dg.MetadataValue.md(as_markdown(report_card(shown.stores.ledger, shown.spec)))}
+
+
+def compared(shown: Shown, lane: Lane) -> Mapping[str, Any]:
+    """How a lane does beside its model, on the same rows."""
+    from retrain_pipeline.records.side_by_side import as_markdown, side_by_side
+
+    found = side_by_side(shown.stores, shown.spec, lane)
+    return {f"beside_{lane.of}": dg.MetadataValue.md(as_markdown(found))}
 
 
 SHOWN: tuple[Callable[[Shown], Mapping[str, Any]], ...] = (words, numbers, columns, signals, links)

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import DATA_SIDE, MODEL_SIDE, MODEL_TAG, SIDE_TAG, asset_keys
+from retrain_pipeline.assets.common import MODEL_SIDE, MODEL_TAG, SIDE_TAG, asset_keys, data_side
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.assets.schedules import RANGE_END, RANGE_START
 from retrain_pipeline.spec.declaration import Declaration
@@ -41,7 +41,7 @@ class Player:
         self.model = declaration.spec.name
         job = definitions.resolve_implicit_global_asset_job_def()
         self._sides = {
-            "data": job.get_subset(asset_selection=set(asset_keys(self.model, DATA_SIDE))),
+            "data": job.get_subset(asset_selection=set(data_side(declaration))),
             "model": job.get_subset(asset_selection=set(asset_keys(self.model, MODEL_SIDE))),
             "drill": job.get_subset(asset_selection=set(asset_keys(self.model, ["drill"]))),
         }

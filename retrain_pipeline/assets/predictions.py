@@ -9,10 +9,9 @@ from retrain_pipeline.spec.declaration import Declaration
 
 def predictions_asset(declaration: Declaration) -> dg.AssetsDefinition:
     """Return the asset `<model>/predictions`."""
-    spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "predictions",
         {"scikitlearn", "deltalake"},
         ("features",),

@@ -30,7 +30,7 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "raw",
         {spec.data.source.kind, "deltalake"},
         (),

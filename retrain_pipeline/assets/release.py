@@ -13,7 +13,7 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @model_asset(
-        spec,
+        declaration,
         "release",
         set(),
         ("evaluation",),

@@ -21,7 +21,7 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
     words = "What other trigger policies would have done over the model's record; on demand."
 
-    @model_asset(spec, "replay", {"scikitlearn"}, ("feedback",), words)
+    @model_asset(declaration, "replay", {"scikitlearn"}, ("feedback",), words)
     def replay(
         context: dg.AssetExecutionContext, config: ReplayConfig, stores: StoresResource
     ) -> dg.MaterializeResult[None]:

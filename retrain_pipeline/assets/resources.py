@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from retrain_pipeline.lanes import Lane, acting_lane
 from retrain_pipeline.ledger.keyring import FILE as KEYRING
 from retrain_pipeline.ledger.keyring import policy_folder
 from retrain_pipeline.stores import Stores, open_stores
@@ -21,6 +22,7 @@ def _opened(
     ledger_url: str | None,
     ledger_key: str | None,
     keyring: Path,
+    lane: Lane | None,
 ) -> Stores:
     # One pool of connections a process and place: a run has a dozen steps.
     return open_stores(
@@ -30,6 +32,7 @@ def _opened(
         ledger_url=ledger_url,
         ledger_key=ledger_key,
         keyring=keyring,
+        lane=lane,
     )
 
 
@@ -56,7 +59,7 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return Path(self.home or os.environ.get("RETRAIN_HOME", DEFAULT_HOME))
 
     def open(self) -> Stores:
-        """Open the stores; cheap, nothing is touched before its first use."""
+        """Open the stores, in a step of a lane those of the lane; cheap, nothing is touched before its first use."""
         environment = os.environ
         return _opened(
             str(self.folder()),
@@ -65,4 +68,5 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self.ledger_url or environment.get("RETRAIN_LEDGER_URL") or None,
             environment.get("RETRAIN_LEDGER_KEY") or None,
             policy_folder() / KEYRING,
+            acting_lane(),
         )

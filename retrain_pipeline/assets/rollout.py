@@ -17,7 +17,7 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @data_asset(
-        spec,
+        declaration,
         "rollout",
         set(),
         ("monitoring",),

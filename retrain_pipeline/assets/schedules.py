@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import DATA_SIDE, MODEL_TAG, SIDE_TAG, asset_keys, is_in_flight
+from retrain_pipeline.assets.common import MODEL_TAG, SIDE_TAG, data_side, is_in_flight
 from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.lanes import Lane, ended
 from retrain_pipeline.periods import Cadence, as_utc
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
@@ -39,6 +40,16 @@ def due_periods(ledger: "Ledger", spec: ModelSpec, now: datetime) -> tuple[str, 
     return (missing[0], missing[-1]) if missing else None
 
 
+def reached(ledger: "Ledger", spec: ModelSpec, lane: Lane | None, now: datetime) -> datetime:
+    """Return until when there are rows to work on: for a lane as far as its model has come, so one tick later."""
+    if lane is None:
+        return now
+    monitored = ledger.latest(lane.of, "monitored")
+    if monitored is None:
+        return spec.data.time.calendar().origin
+    return min(now, as_utc(datetime.fromisoformat(monitored.payload["as_of"])))
+
+
 def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.ScheduleDefinition:
     """Return the schedule of all models of a cadence."""
 
@@ -56,8 +67,8 @@ def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.S
         asked, busy = False, []
         for declaration in declarations:
             spec = declaration.spec
-            due = due_periods(ledger, spec, now)
-            if due is None:
+            due = due_periods(ledger, spec, reached(ledger, spec, declaration.lane, now))
+            if due is None or ended(ledger, declaration.lane):
                 continue
             if is_in_flight(context.instance, spec.name, "data"):  # a long back-fill, say: its end will tell
                 busy.append(spec.name)
@@ -68,7 +79,7 @@ def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.S
             yield dg.RunRequest(
                 # a failed period is asked for again at the next tick
                 run_key=f"{spec.name}-{first}-{last}-{now:%Y%m%dT%H}",
-                asset_selection=asset_keys(spec.name, DATA_SIDE),
+                asset_selection=data_side(declaration),
                 tags={MODEL_TAG: spec.name, SIDE_TAG: "data", **span},
             )
         if not asked:

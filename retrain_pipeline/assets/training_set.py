@@ -30,7 +30,11 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
     spec = declaration.spec
 
     @model_asset(
-        spec, "training_set", {"deltalake"}, ("features", "feedback"), "Labelled rows as of a moment, frozen by digest."
+        declaration,
+        "training_set",
+        {"deltalake"},
+        ("features", "feedback"),
+        "Labelled rows as of a moment, frozen by digest.",
     )
     def training_set(
         context: dg.AssetExecutionContext, config: RetrainConfig, stores: StoresResource

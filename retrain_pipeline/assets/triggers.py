@@ -20,6 +20,7 @@ from retrain_pipeline.assets.common import (
     is_in_flight,
 )
 from retrain_pipeline.assets.resources import StoresResource
+from retrain_pipeline.lanes import acting, ended
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.triggers.retrain import close_dead, close_retrain
 
@@ -65,7 +66,7 @@ def _run_request(model: str, decision: "TriggerDecision") -> dg.RunRequest:
 
 def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
     """Return the sensor that asks for a retrain of one model, and says what it looked at when it does not."""
-    spec = declaration.spec
+    spec, lane = declaration.spec, declaration.lane
 
     @dg.sensor(
         name=f"{spec.name}_retrain",
@@ -79,7 +80,10 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         from retrain_pipeline.triggers.policy import decide
         from retrain_pipeline.triggers.state import read_state
 
-        ledger = stores.open().ledger
+        with acting(lane):
+            ledger = stores.open().ledger
+        if (end := ended(ledger, lane)) is not None:
+            return dg.SkipReason(f"the lane was ended: {end.payload['because']}; remove its folder")
         in_flight = is_in_flight(context.instance, spec.name, "model")
         if not in_flight:
             close_dead(
@@ -88,7 +92,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
                 lambda run_id: is_alive(context.instance, run_id),
                 actor=f"sensor:{spec.name}_retrain",
             )
-        fleet = fleet_use(ledger, os.environ)
+        fleet = fleet_use(ledger, os.environ, lane=lane)
         decision = decide(read_state(ledger, spec, in_flight=in_flight, fleet=fleet))
         if decision.action == "wait":
             return dg.SkipReason("; ".join(decision.reasons))

@@ -9,6 +9,7 @@ import typer
 from retrain_pipeline.cli.approvals import add_approvals
 from retrain_pipeline.cli.common import Because, Home, Model, console, refusals_told
 from retrain_pipeline.cli.keys import keys_app
+from retrain_pipeline.cli.lane import lane_app
 from retrain_pipeline.cli.ledger import ledger_app
 from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
 from retrain_pipeline.lake.declared import Task
@@ -26,6 +27,7 @@ app.add_typer(ledger_app, name="ledger")
 gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove.")
 app.add_typer(gates_app, name="gates")
 app.add_typer(keys_app, name="keys")
+app.add_typer(lane_app, name="lane")
 add_approvals(app)
 
 
@@ -68,7 +70,8 @@ def report_card(
 
     with refusals_told():
         show = show_horizons if by_release else show_report_card
-        show(console, open_state(home), declaration_named(model).spec)
+        declaration = declaration_named(model)
+        show(console, open_state(home, declaration.lane), declaration.spec)
 
 
 @app.command()
@@ -82,7 +85,8 @@ def monitor(
     from retrain_pipeline.cli.monitor import show_monitor
 
     with refusals_told():
-        show_monitor(console, open_state(home), declaration_named(model).spec, period, as_json)
+        declaration = declaration_named(model)
+        show_monitor(console, open_state(home, declaration.lane), declaration.spec, period, as_json)
 
 
 @app.command()
@@ -114,7 +118,8 @@ def drill(model: Model, home: Home = None) -> None:
     from retrain_pipeline.verdicts import Verdict
 
     with refusals_told():
-        report = hold_drill(open_state(home), declaration_named(model).spec, actor=actor())
+        declaration = declaration_named(model)
+        report = hold_drill(open_state(home, declaration.lane), declaration.spec, actor=actor())
         console.print(f"{model}: [bold]{report.verdict.value}[/bold] {report.words}")
         if report.verdict is Verdict.FAIL:
             raise typer.Exit(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.lanes import Lane, acting
 from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, Problem, read_all
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def use_home(home: Path | None) -> Path:
     return Path(os.environ.get("RETRAIN_HOME", "data/state"))
 
 
-def open_state(home: Path | None) -> "Stores":
-    """Open the three stores as Dagster's code would."""
+def open_state(home: Path | None, lane: Lane | None = None) -> "Stores":
+    """Open the three stores as Dagster's code would, of a lane those of the lane."""
     from retrain_pipeline.assets.resources import StoresResource
 
     use_home(home)
-    return StoresResource().open()
+    with acting(lane):
+        return StoresResource().open()
 
 
 def all_declarations(folder: Path | None = None) -> tuple[list[Declaration], list[DeclarationRefused]]:
@@ -59,7 +61,7 @@ def all_declarations(folder: Path | None = None) -> tuple[list[Declaration], lis
     refused: list[DeclarationRefused] = []
     for parent in sorted({file.parent.parent for file in folder.rglob("defs.yaml")}):
         good, bad = read_all(parent)
-        accepted += [one for one in good if one.folder.is_relative_to(folder)]
+        accepted += [one for one in good if one.file.is_relative_to(folder)]
         refused += [one for one in bad if one.file.is_relative_to(folder)]
     twins = {one.file: others for one in accepted if (others := _namesakes(one, accepted))}
     refused += [_twin(file, others) for file, others in twins.items()]

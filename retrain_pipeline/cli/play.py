@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from retrain_pipeline.cli.places import NotFound, shipped
+from retrain_pipeline.cli.places import NotFound, open_state, shipped
+from retrain_pipeline.lanes import Lane
 from retrain_pipeline.spec.declaration import Declaration
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from retrain_pipeline.assets.playback import Played, Player
+    from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
 
@@ -80,6 +82,8 @@ def reach(declaration: Declaration, stores: "Stores") -> Reach:
     NotFound
         When the source is empty.
     """
+    if declaration.lane is not None:
+        return _reach_of_lane(declaration.spec, declaration.lane, stores)
     from retrain_pipeline.assets.common import data_root
     from retrain_pipeline.lake.checks import fresh_hours
     from retrain_pipeline.lake.span import newest_event_time
@@ -91,6 +95,14 @@ def reach(declaration: Declaration, stores: "Stores") -> Reach:
     calendar = data.time.calendar()
     start, end = calendar.bounds(calendar.key(newest))
     return Reach(calendar.key(newest), end - newest > timedelta(hours=fresh_hours(data, start, end)))
+
+
+def _reach_of_lane(spec: "ModelSpec", lane: Lane, stores: "Stores") -> Reach:
+    """Return the newest period of the lane's model that was monitored: further a lane has nothing to read."""
+    monitored = stores.ledger.latest(lane.of, "monitored")
+    if monitored is None:
+        raise NotFound(f"{spec.name}: {lane.of} has no monitored period yet: retrain play {lane.of}")
+    return Reach(str(monitored.subject), filling=False)
 
 
 def first_to_play(declaration: Declaration, stores: "Stores") -> datetime:
@@ -131,10 +143,9 @@ def told(played: "Played") -> str | None:
 
 def play_history(console: Console, declaration: Declaration, home: Path, first: str | None, last: str | None) -> None:
     """Play periods and tell what happened in each; then the status."""
-    from retrain_pipeline.assets.resources import StoresResource
     from retrain_pipeline.cli.show import show_status
 
-    stores = StoresResource().open()
+    stores = open_state(home, declaration.lane)
     periods, left_out = periods_to_play(declaration, stores, first, last)
     if left_out:
         words = "its newest row is far from its end, so more may come; to play it all the same: --to"

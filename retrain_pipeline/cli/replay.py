@@ -35,8 +35,8 @@ def replay_record(
     from retrain_pipeline.replay.report import POLICIES, replay_model
     from retrain_pipeline.triggers.cost import retrain_cost
 
-    spec = declaration_named(model).spec
-    stores = open_state(home)
+    declaration = declaration_named(model)
+    spec, stores = declaration.spec, open_state(home, declaration.lane)
     cache = use_home(home) / "replay"
     with progress_bar(console) as progress:
         task = progress.add_task(f"{model}: models fitted")

@@ -13,6 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.ledger.signing import SigningKey
+    from retrain_pipeline.records.history import ModelStatus
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
     from retrain_pipeline.triggers.horizons import Horizon
@@ -87,7 +88,7 @@ def show_status(console: Console, stores: "Stores") -> None:
     for one in found:
         newest = monitored.get(one.model)
         table.add_row(
-            one.model,
+            one.model + _beside(one),
             (one.champion or "[yellow]nobody yet[/]") + (f"\n[cyan]{one.on_trial}[/]" if one.on_trial else ""),
             day(one.as_of),
             f"{number(one.validated_loss)} {one.metric or ''}",
@@ -97,6 +98,10 @@ def show_status(console: Console, stores: "Stores") -> None:
             f"{one.last_action} {day(one.last_at_utc)}",
         )
     console.print(table)
+
+
+def _beside(one: "ModelStatus") -> str:
+    return f"\n[dim]lane of {one.lane_of}{', ended' if one.ended else ''}[/]" if one.lane_of else ""
 
 
 def show_history(console: Console, stores: "Stores", model: str) -> None:

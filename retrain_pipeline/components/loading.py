@@ -12,7 +12,7 @@ from dagster_shared.record import replace
 
 from retrain_pipeline.assets.model import fleet_definitions
 from retrain_pipeline.components.retrained_model import RetrainedModel, refused_definitions
-from retrain_pipeline.spec.declaration import DeclarationRefused, read_declaration
+from retrain_pipeline.spec.declaration import DeclarationRefused, declared_name, is_declaration, read_declaration
 from retrain_pipeline.spec.errors import YamlRefused
 from retrain_pipeline.spec.yaml import read_yaml_file
 
@@ -54,11 +54,11 @@ def known_troubles(files: list[Path]) -> dict[Path, str]:
         try:
             document = read_yaml_file(file)
         except YamlRefused as refusal:
-            if b".RetrainedModel" in file.read_bytes():
+            if any(kind in file.read_bytes() for kind in (b".RetrainedModel", b".Lane")):
                 troubles[file] = str(refusal)
             continue
-        if str(document.at(("type",))).endswith(".RetrainedModel"):
-            names.setdefault(str(document.at(("attributes", "name"))), []).append(file)
+        if is_declaration(document.at(("type",))):
+            names.setdefault(declared_name(document), []).append(file)
     for name, same in names.items():
         if len(same) > 1:
             folders = ", ".join(file.parent.name for file in same)
@@ -89,7 +89,7 @@ def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tupl
         except UNUSABLE as error:
             broken.append(file)
             parts.append(refused_definitions(file.parent, why_refused(file, error)))
-    fleet = fleet_definitions([model.declaration for model in models if model.declaration])
+    fleet = fleet_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])
     return dg.Definitions.merge(*parts, fleet), broken
 
 

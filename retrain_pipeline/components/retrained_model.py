@@ -1,6 +1,7 @@
 """`RetrainedModel`: one `defs.yaml` becomes one model's assets, checks and sensor."""
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 from pydantic import RootModel
 
 from retrain_pipeline.assets.model import model_definitions
+from retrain_pipeline.lanes import is_loaded
 from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, read_declaration
 from retrain_pipeline.spec.errors import Problem
 from retrain_pipeline.spec.model import ModelSpec
@@ -115,4 +117,8 @@ class RetrainedModel(dg.Component):
         """Return the model's definitions, or the one asset that says why there are none."""
         if self.declaration is None:
             return refused_definitions(self.folder, str(self.refusal))
-        return model_definitions(self.declaration)
+        return model_definitions(self.declaration) if self.is_loaded() else dg.Definitions()
+
+    def is_loaded(self) -> bool:
+        """Return whether this code location has it: lanes can have one of their own (RETRAIN_LANES)."""
+        return self.declaration is not None and is_loaded(self.declaration.lane, os.environ)

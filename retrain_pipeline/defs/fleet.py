@@ -10,4 +10,4 @@ from retrain_pipeline.components import RetrainedModel
 def fleet(context: dg.ComponentLoadContext) -> dg.Definitions:
     """Return the fleet's schedules and sensors."""
     models = context.component_tree.get_all_components(of_type=RetrainedModel)
-    return fleet_definitions([model.declaration for model in models if model.declaration])
+    return fleet_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
+from retrain_pipeline.lanes import ENDED, OPENED
 from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.release.state import Deployment
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _TOLD = ("words", "reason", "because", "reasons")
 _ACTIONS = (
+    OPENED,
+    ENDED,
     "retrain_requested",
     "retrain_started",
     "training_set_frozen",
@@ -86,6 +89,9 @@ class ModelStatus:
     last_verdict: str | None
     last_action: str
     last_at_utc: str
+    lane_of: str | None = None
+    """Of a lane: the model that it runs beside."""
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,8 @@ def status(stores: "Stores") -> list[ModelStatus]:
                 last_verdict=judged[model].payload["verdict"] if model in judged else None,
                 last_action=last.action,
                 last_at_utc=last.at_utc,
+                lane_of=latest[OPENED][model].payload["of"] if model in latest[OPENED] else None,
+                ended=model in latest[ENDED],
             )
         )
     return found

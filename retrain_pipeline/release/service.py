@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError, RetrainError
+from retrain_pipeline.lanes import OPENED
 from retrain_pipeline.release.errors import ServingRefused
 from retrain_pipeline.release.router import FALLBACK, Route, Routing
 from retrain_pipeline.release.state import current
@@ -124,7 +125,10 @@ class Service:
     def _look(self) -> None:
         self._looked_at = time.monotonic()
         try:
-            epoch, deployment = current(self._stores.ledger, self._spec.name)
+            ledger, model = self._stores.ledger, self._spec.name
+            if self._serving is None and (lane := ledger.latest(model, OPENED)) is not None:
+                raise ServingRefused(f"it is a lane beside {lane.payload['of']}, and a lane serves nobody")
+            epoch, deployment = current(ledger, model)
             if deployment is None:
                 self.trouble = "nothing was ever released, so nobody answers"
             elif self._serving is None or self._serving.epoch != epoch:

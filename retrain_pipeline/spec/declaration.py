@@ -1,35 +1,58 @@
-"""Reading a team's folder: `defs.yaml` typed, `features.py` and `decisions/` in place; or all that is wrong with it."""
+"""Reading a team's folder: `defs.yaml` typed, `features.py` and `decisions/` in place; or all that is wrong with it.
+
+A model's `defs.yaml` is of the type `RetrainedModel`, that of a lane beside it of the type `Lane`.
+"""
 
 import ast
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from retrain_pipeline.lanes import Lane, lane_name
 from retrain_pipeline.spec.errors import DeclarationRefused, Problem, YamlRefused
 from retrain_pipeline.spec.explain import ATTRIBUTES, nearest_word, path_in, problem_at, problems_of, unknown_key
+from retrain_pipeline.spec.lanes import KEYS, laid_over, lane_problems
 from retrain_pipeline.spec.model import FORMAT, Features, ModelSpec
 from retrain_pipeline.spec.yaml import Document, YamlPath, read_yaml_file
 
-__all__ = ["COMPONENT", "FILE", "Declaration", "DeclarationRefused", "Problem"]
-__all__ += ["declaration_of", "read_all", "read_declaration"]
+__all__ = ["COMPONENT", "FILE", "LANE", "Declaration", "DeclarationRefused", "Problem"]
+__all__ += ["declaration_of", "declared_name", "is_declaration", "read_all", "read_declaration"]
 
 FILE = "defs.yaml"
 COMPONENT = "retrain_pipeline.components.RetrainedModel"
+LANE = "retrain_pipeline.components.Lane"
 _TOP_KEYS = ("type", ATTRIBUTES, "requirements", "post_processing", "template_vars_module")  # Dagster's
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """A model as its team declared it: the typed values, its folder and the file that says so."""
+    """A model as its team declared it: the typed values, the folder of its code and the file that says so."""
 
     spec: ModelSpec
     folder: Path
     file: Path
+    lane: Lane | None = None
+    """Of a lane: whose it is. Its folder is the model's where it has no features of its own."""
+
+
+def is_declaration(kind: object) -> bool:
+    """Return whether a `type` is that of a model or lane. The last part decides: a package may offer it as its own."""
+    return isinstance(kind, str) and kind.endswith((".RetrainedModel", ".Lane"))
+
+
+def declared_name(document: Document) -> str:
+    """Return the name that a file declares: of a lane with that of its model before it."""
+    name = document.at((ATTRIBUTES, "name"))
+    return lane_name(document.at((ATTRIBUTES, "of")), name) if _is_lane(document) else str(name)
+
+
+def _is_lane(document: Document) -> bool:
+    return str(document.at(("type",))).endswith(".Lane")
 
 
 def read_declaration(folder: Path) -> Declaration:
@@ -75,11 +98,11 @@ def read_all(models_folder: Path) -> tuple[list[Declaration], list[DeclarationRe
                 refused.append(refusal)
     accepted = []
     for declaration, document in read:
-        twins = [other.folder.name for other, _ in read if other.spec.name == declaration.spec.name]
+        twins = [other.file.parent.name for other, _ in read if other.spec.name == declaration.spec.name]
         if len(twins) == 1:
             accepted.append(declaration)
             continue
-        others = ", ".join(f"{twin}/{FILE}" for twin in twins if twin != declaration.folder.name)
+        others = ", ".join(f"{twin}/{FILE}" for twin in twins if twin != declaration.file.parent.name)
         words = f"expected a name of its own: {others} has it too"
         problem = problem_at(document, (ATTRIBUTES, "name"), words, repr(declaration.spec.name))
         refused.append(DeclarationRefused(declaration.file, [problem]))
@@ -98,7 +121,58 @@ def _read(folder: Path) -> tuple[Declaration, Document]:
     problems = _top_problems(document)
     if not isinstance(document.at((ATTRIBUTES,)), Mapping):
         raise DeclarationRefused(file, problems)
+    if _is_lane(document):
+        return _lane(document, file, problems), document
     return _declared(document, (ATTRIBUTES,), file, problems), document
+
+
+def _lane(document: Document, file: Path, problems: list[Problem]) -> Declaration:
+    """Return the declaration of a lane, laid over that of the model beside whose folder it lies."""
+    problems = [*problems, *lane_problems(document)]
+    of, found = document.at((ATTRIBUTES, "of")), None
+    if isinstance(of, str):
+        try:
+            found = _model_beside(of, file)
+        except DeclarationRefused as refusal:
+            words = f"its model is refused itself: mend {refusal.file.parent.name}/{FILE} first"
+            problems.append(problem_at(document, (ATTRIBUTES, "of"), words, repr(of)))
+        else:
+            if found is None:
+                known = sorted(_names_of(_files_beside(file)))
+                words = f"expected {KEYS['of']}, of a folder beside this one: {', '.join(known) or 'there is none'}"
+                near = nearest_word(of, known)
+                problems.append(problem_at(document, (ATTRIBUTES, "of"), words, repr(of), near))
+    if found is None:
+        raise DeclarationRefused(file, problems)
+    model, theirs = found
+    folder = file.parent if document.at((ATTRIBUTES, "features")) is not None else model.folder
+    declared = _declared(laid_over(document, theirs), (ATTRIBUTES,), file, problems, folder)
+    why = " ".join(str(document.at((ATTRIBUTES, "why"))).split())
+    return replace(declared, lane=Lane(declared.spec.name, model.spec.name, why))
+
+
+def _model_beside(name: str, file: Path) -> tuple[Declaration, Document] | None:
+    # the folder of its name first: a fleet has hundreds of files to read
+    near = [other for other in _files_beside(file) if other.parent.name == name]
+    folder = _names_of(near).get(name) or _names_of(_files_beside(file)).get(name)
+    return None if folder is None else _read(folder)
+
+
+def _files_beside(file: Path) -> list[Path]:
+    return sorted(file.parent.parent.glob(f"*/{FILE}"))
+
+
+def _names_of(files: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders of the models among these files, by name."""
+    found = {}
+    for other in files:
+        try:
+            document = read_yaml_file(other)
+        except YamlRefused:
+            continue
+        if is_declaration(document.at(("type",))) and not _is_lane(document):
+            found[declared_name(document)] = other.parent
+    return found
 
 
 def _top_problems(document: Document) -> list[Problem]:
@@ -106,8 +180,7 @@ def _top_problems(document: Document) -> list[Problem]:
         return [problem_at(document, (), f"expected a mapping with type: {COMPONENT} and attributes")]
     problems = [unknown_key(document, (key,), _TOP_KEYS) for key in document.value if key not in _TOP_KEYS]
     kind = document.at(("type",))
-    # The last part decides: a package may offer the component under its own path.
-    if not (isinstance(kind, str) and kind.endswith(".RetrainedModel")):
+    if not is_declaration(kind):
         found = None if kind is None else f"{kind!r:.80}"
         problems.append(problem_at(document, ("type",), f"expected {COMPONENT}", found))
     if not isinstance(document.at((ATTRIBUTES,)), Mapping):
@@ -115,17 +188,20 @@ def _top_problems(document: Document) -> list[Problem]:
     return problems
 
 
-def _declared(document: Document, above: YamlPath, file: Path, problems: list[Problem]) -> Declaration:
+def _declared(
+    document: Document, above: YamlPath, file: Path, problems: list[Problem], folder: Path | None = None
+) -> Declaration:
+    folder = folder or file.parent
     if (newer := _newer_format(document, (*above, "format"))) is not None:
         raise DeclarationRefused(file, [*problems, newer])
-    problems = [*problems, *_folder_problems(document, (*above, "features"), file.parent)]
+    problems = [*problems, *_folder_problems(document, (*above, "features"), folder)]
     try:
         spec = _validated(document, above)
     except ValidationError as error:
         raise DeclarationRefused(file, [*problems, *problems_of(error, document, above)]) from error
     if problems:
         raise DeclarationRefused(file, problems)
-    return Declaration(spec, file.parent, file)
+    return Declaration(spec, folder, file)
 
 
 def _newer_format(document: Document, path: YamlPath) -> Problem | None:
@@ -172,7 +248,8 @@ def _date_as_text(value: Any) -> str:
 
 def _folder_problems(document: Document, path: YamlPath, folder: Path) -> list[Problem]:
     problems = []
-    if not any(entry.is_file() for entry in (folder / "decisions").glob("*.md")):
+    # of a lane `why` says it
+    if not _is_lane(document) and not any(entry.is_file() for entry in (folder / "decisions").glob("*.md")):
         words = "decisions/: expected at least one Markdown file that says why the model is as it is"
         problems.append(Problem("", 0, 0, None, words))
     dotted = document.at(path)

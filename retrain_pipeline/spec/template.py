@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.lake.declared import Data, Volume
+from retrain_pipeline.lanes import lane_name
 from retrain_pipeline.names import check_name
-from retrain_pipeline.spec.declaration import COMPONENT, FILE
+from retrain_pipeline.spec.declaration import COMPONENT, FILE, LANE
 from retrain_pipeline.spec.model import Budget, Features, Gates, Report, Training, Trigger
 from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.spec.yaml import yaml_flow
@@ -45,10 +46,27 @@ def scaffold(folder: Path, name: str, *, today: date | None = None) -> None:
     FolderTaken
         When one of the files exists; then nothing is written.
     """
+    check_name(name, "model")
+    _write(folder, _FILES, _values(name, today or datetime.now(UTC).date()))
+
+
+def scaffold_lane(folder: Path, of: str, name: str) -> None:
+    """Write the folder of a lane: a declaration that differs from its model's in nothing yet.
+
+    Raises
+    ------
+    NameRefused, FolderTaken
+        As `scaffold`.
+    """
+    check_name(of, "model")
+    check_name(lane_name(of, name), "lane")
+    _write(folder, {FILE: "lane.yaml.j2"}, {"of": of, "name": name, "component": LANE})
+
+
+def _write(folder: Path, files: dict[str, str], values: dict[str, Any]) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    check_name(name, "model")
-    for file in _FILES:
+    for file in files:
         if (folder / file).exists():
             raise FolderTaken(f"{folder / file} exists: choose another folder, or change what is there by hand")
     templates = Environment(
@@ -58,8 +76,7 @@ def scaffold(folder: Path, name: str, *, today: date | None = None) -> None:
         keep_trailing_newline=True,
     )
     templates.filters["flow"] = yaml_flow
-    values = _values(name, today or datetime.now(UTC).date())
-    for file, template in _FILES.items():
+    for file, template in files.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(templates.get_template(template).render(values), encoding="utf-8")
 

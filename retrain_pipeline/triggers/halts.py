@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.governance.roles import check
+from retrain_pipeline.lanes import Lane, known_lanes
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.triggers.errors import PolicyRefused
 from retrain_pipeline.triggers.policy import Fleet
@@ -53,8 +54,12 @@ def overruled(word: Entry | None, seq: int) -> bool:
     return word is not None and word.action == RESUMED and word.seq > seq
 
 
-def fleet_use(ledger: "Ledger", environment: Mapping[str, str], now: datetime | None = None) -> Fleet:
-    """Return the retrains of all models in the last day against the limit that the environment sets.
+def fleet_use(
+    ledger: "Ledger", environment: Mapping[str, str], now: datetime | None = None, *, lane: Lane | None = None
+) -> Fleet:
+    """Return the retrains of the last day against the limit that the environment sets.
+
+    A lane counts all of them, a model only those of models: experiments use what is left over.
 
     Raises
     ------
@@ -67,5 +72,12 @@ def fleet_use(ledger: "Ledger", environment: Mapping[str, str], now: datetime | 
     if not text.isdecimal():
         raise PolicyRefused(f"{FLEET_LIMIT} is {text!r:.40}: write a whole number, or leave it out for no limit")
     limit, since = int(text), (now or datetime.now(UTC)) - timedelta(days=1)
-    newest = ledger.entries(action="retrain_started", limit=limit, newest_first=True)
-    return Fleet(sum(datetime.fromisoformat(entry.at_utc) > since for entry in newest), limit)
+    others = known_lanes(ledger) if lane is None else {}
+    asked = limit
+    while True:
+        newest = ledger.entries(action="retrain_started", limit=asked, newest_first=True)
+        young = [entry for entry in newest if datetime.fromisoformat(entry.at_utc) > since]
+        counted = sum(entry.model not in others for entry in young)
+        if counted >= limit or len(young) < asked:
+            return Fleet(counted, limit)
+        asked *= 2  # lanes took the places of models among the newest

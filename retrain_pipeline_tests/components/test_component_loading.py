@@ -119,3 +119,28 @@ def test_materializing_a_refused_declaration_fails_with_its_words():
 )
 def test_the_asset_of_a_refused_folder_is_named_by_its_place(folder, key):
     assert declaration_key(Path(folder)).to_user_string() == key
+
+
+LANE = """\
+type: retrain_pipeline.components.Lane
+attributes: {of: model_000, name: NAME, why: "Does another recipe do better here?", trigger: {TRIGGER}}
+"""
+
+
+@pytest.mark.requirement("D41", "D4")
+def test_lanes_load_beside_their_model_and_a_refused_one_hides_nothing(copy_of_project):
+    project = copy_of_project(1)
+    for name, trigger in (("good", "cooldown_periods: 1"), ("bad", "cooldwn_periods: 1")):
+        folder = project.defs / "models" / f"model_000__{name}"
+        folder.mkdir()
+        (folder / "defs.yaml").write_text(LANE.replace("NAME", name).replace("TRIGGER", trigger))
+    loaded = project.load()
+    models = {asset.split("/")[0] for asset in loaded["assets"]}
+    assert models == {"model_000", "model_000__good", "model_000__bad"}
+    assert [asset for asset in loaded["assets"] if asset.startswith("model_000__bad/")] == [
+        "model_000__bad/declaration"
+    ]
+    assert "nearest: 'cooldown_periods'" in loaded["descriptions"]["model_000__bad/declaration"]
+    assert loaded["tags"]["model_000__good/release"]["retrain/lane_of"] == "model_000"
+    assert loaded["sensors"] == ["alerts", "model_000__good_retrain", "model_000_retrain"]
+    assert loaded["asked"] == ["model_000"]  # a lane waits for the periods of its model
