@@ -1,0 +1,321 @@
+"""The shipped configuration, started for real: `dagster.yaml`, `workspace.yaml`, the Makefile's command, definitions.
+
+A project folder holds a copy of the package with small models of its own under `defs/models`, and copies of the
+shipped files, in which only waits are shortened. What is started gets a session of its own, a log file, and an end
+by process id, whatever happens.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+import psutil
+
+from retrain_pipeline.alerts import ALERTING
+from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.ledger.store import Ledger
+from retrain_pipeline_tests.assets.conftest import write_model
+
+CHECKOUT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 180
+"""A deadline for a machine that is many times slower; what is awaited comes within ten seconds on a quiet one."""
+# Only waits: what they guard is as shipped, and a setting that is gone is an error here.
+SHORTER = {
+    "poll_interval_seconds": ("30", "1"),
+    "free_slots_after_run_end_seconds": ("60", "1"),
+}
+MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
+T = TypeVar("T")
+
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
+  ... on UnauthorizedError { message } ... on RunConfigValidationInvalid { errors { message } } } }"""
+TERMINATE = "mutation($run: String!) { terminateRun(runId: $run) { __typename } }"
+
+
+@dataclass
+class Shipped:
+    """One project folder with its state, and the processes that were started over it."""
+
+    folder: Path
+    port: int = field(default_factory=lambda: free_port())
+    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    # --- the folder ---
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project"
+
+    @property
+    def models(self) -> Path:
+        return self.project / "retrain_pipeline" / "defs" / "models"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a shell would have: the project first on the path, and no coverage of the copy."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "DAGSTER", "RETRAIN"))}
+        return kept | {
+            "PYTHONPATH": str(self.project),
+            "PYTHONUNBUFFERED": "1",
+            "DAGSTER_HOME": str(self.folder / "dagster"),
+            "RETRAIN_HOME": str(self.state),
+            "RETRAIN_ROOT": str(self.folder / "data"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def write(self, models: dict[str, tuple[str, str]], modules: dict[str, str]) -> None:
+        """Write the project: the package with these models (declaration, features), and modules beside it."""
+        shipped = CHECKOUT / "retrain_pipeline"
+        left_out = shutil.ignore_patterns("__pycache__", "models")
+        shutil.copytree(shipped, self.project / "retrain_pipeline", ignore=left_out)
+        for name in ("pyproject.toml", "workspace.yaml"):
+            shutil.copyfile(CHECKOUT / name, self.project / name)
+        for name, (defs, features) in models.items():
+            write_model(self.models / name, defs, features)
+        for name, text in modules.items():
+            (self.project / name).write_text(text)
+        (self.folder / "dagster").mkdir()
+        (self.folder / "dagster" / "dagster.yaml").write_text(shipped_dagster_yaml())
+
+    # --- processes ---
+
+    def start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command of this interpreter in the project folder; its log is `<name>.log`."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.started[name] = process
+        return process
+
+    def start_as_make_does(self) -> None:
+        """Start what `make serve` starts, on a port of our own."""
+        [command] = set(re.findall(r"\$\(BIN\)/(dagster dev [^\n]*)", (CHECKOUT / "Makefile").read_text()))
+        words = command.split()
+        words[words.index("-p") + 1] = str(self.port)
+        self.start("dev", "-m", *words)
+        self.await_server()
+
+    def start_webserver(self, *more: str) -> None:
+        options = ("-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml", *more)
+        self.start("webserver", "-m", "dagster_webserver", *options)
+        self.await_server()
+
+    def start_daemon(self) -> None:
+        self.start("daemon", "-m", "dagster._daemon", "run", "-w", "workspace.yaml")
+
+    def await_server(self) -> None:
+        def answers() -> bool:
+            try:
+                found = self.graphql("{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }")
+            except OSError:
+                return False
+            return bool(found["repositoriesOrError"].get("nodes"))
+
+        self.until(answers, "the webserver answers and has loaded the code location")
+
+    def processes(self) -> list[psutil.Process]:
+        """Return what runs over this folder: nothing else has its state in the environment."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("RETRAIN_HOME") == str(self.state):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return [one for one in found if one.pid != os.getpid() and one.is_running()]
+
+    def code_servers(self) -> list[psutil.Process]:
+        return [one for one in self.processes() if {"api", "grpc"} <= set(_command(one))]
+
+    def kill(self, name: str) -> None:
+        """Kill one started process, not what it started."""
+        os.kill(self.started[name].pid, signal.SIGKILL)
+        self.started.pop(name).wait()
+
+    def stop(self) -> None:
+        """End everything: the sessions that were started, then whatever else has this folder in its environment."""
+        for _ in range(3):
+            for process in self.started.values():
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            for one in self.processes():
+                try:
+                    one.kill()
+                except psutil.NoSuchProcess:
+                    continue
+        for process in self.started.values():
+            process.wait()
+        self.started.clear()
+
+    def logs(self) -> str:
+        """Return the ends of the logs of what was started, and what the runs said last."""
+        parts = [f"--- {path.name}\n{path.read_text(errors='replace')[-6000:]}" for path in self.folder.glob("*.log")]
+        for run in self.runs():
+            told = [entry.message for entry in self.events(run.run_id)][-12:]
+            parts.append(f"--- run {run.run_id} {run.status.value}\n" + "\n".join(told)[-3000:])
+        entries = [f"{one.seq} {one.action} {one.payload}"[:300] for one in self.entries()]
+        parts.append("\n".join(["--- ledger", *entries]))
+        return "\n".join(parts)
+
+    def until(self, found: Callable[[], T], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+        """Wait for something true and return it; what never comes is an error with all logs."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if answer := found():
+                return answer
+            time.sleep(0.1)
+        raise AssertionError(f"after {seconds:.0f} s it was still not so that {what}\n{self.logs()}")
+
+    # --- over HTTP ---
+
+    def post(self, path: str, body: Any) -> tuple[int, str]:
+        """Post JSON to the webserver, and return status and answer."""
+        url, headers = f"http://127.0.0.1:{self.port}{path}", {"Content-Type": "application/json"}
+        asked = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, refusal.read().decode()
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        status, answer = self.post("/graphql", {"query": query, "variables": variables})
+        assert status == 200, answer
+        return dict(json.loads(answer)["data"])
+
+    def asked(self, model: str, assets: Sequence[str], tags: dict[str, str] | None = None) -> dict[str, Any]:
+        """Return the variables of a launch, as the UI's Materialize button sends them."""
+        selector = {
+            "repositoryLocationName": "retrain_pipeline",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": [model, asset]} for asset in assets],
+        }
+        told = {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]}
+        return {"params": {"selector": selector, "runConfigData": {}, "executionMetadata": told}}
+
+    def launch(self, model: str, *assets: str, tags: dict[str, str] | None = None) -> str:
+        """Materialize assets from the UI, and return the run's id."""
+        answer = self.graphql(LAUNCH, **self.asked(model, assets or MODEL_SIDE, tags))["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    # --- what is on record ---
+
+    def instance(self) -> dg.DagsterInstance:
+        return dg.DagsterInstance.from_config(str(self.folder / "dagster"))
+
+    def runs(self, **tags: str) -> list[dg.DagsterRun]:
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(tags=tags)))
+
+    def status(self, run_id: str) -> str:
+        with self.instance() as instance:
+            run = instance.get_run_by_id(run_id)
+        assert run is not None
+        return run.status.value
+
+    def events(self, run_id: str) -> list[Any]:
+        with self.instance() as instance:
+            return list(instance.all_logs(run_id))
+
+    def ended(self, run_id: str) -> str:
+        """Wait for the end of a run and return its status."""
+        self.until(lambda: self.status(run_id) in ("SUCCESS", "FAILURE", "CANCELED"), f"run {run_id} ended")
+        return self.status(run_id)
+
+    def entries(self, **asked: Any) -> list[Entry]:
+        """Return entries of the ledger."""
+        if not (self.state / "ledger.db").exists():
+            return []
+        ledger = Ledger(f"sqlite:///{self.state / 'ledger.db'}")
+        try:
+            return ledger.entries(**asked)
+        finally:
+            ledger.close()
+
+    def champion(self, model: str) -> tuple[int, str] | None:
+        """Return epoch and digest of the deployment."""
+        ledger = Ledger(f"sqlite:///{self.state / 'ledger.db'}")
+        try:
+            row = ledger.deployment(model)
+        finally:
+            ledger.close()
+        return (row.epoch, row.state_digest) if row else None
+
+    def alerts(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        """Return what the alert log holds, of one run or of all."""
+        path = self.state / "alerts.jsonl"
+        told = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        assert {one["kind"] for one in told} <= ALERTING.keys()
+        return [one for one in told if run_id in (None, one["run_id"])]
+
+    # --- orders to the team's code, which obeys a file ---
+
+    def order(self, word: str) -> Path:
+        """Give an order; the file `<word>.reached` says who came to it."""
+        path = self.state / "orders" / word
+        path.parent.mkdir(exist_ok=True)
+        reached(path).unlink(missing_ok=True)
+        path.touch()
+        return path
+
+    def worker_at(self, order: Path) -> tuple[psutil.Process, str]:
+        """Wait for a run's worker to come to an order; return it and the model that it works for."""
+        told = self.until(lambda: reached(order).exists() and reached(order).read_text(), f"a worker came to {order}")
+        pid, model = told.split()
+        return psutil.Process(int(pid)), model
+
+
+def reached(order: Path) -> Path:
+    return order.with_suffix(".reached")
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return []
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def shipped_dagster_yaml() -> str:
+    """Return the shipped `dagster.yaml` with shorter waits."""
+    text = (CHECKOUT / "dagster.yaml").read_text()
+    for name, (shipped, shorter) in SHORTER.items():
+        line = f"{name}: {shipped}\n"
+        assert text.count(line) == 1, f"dagster.yaml: no line {line!r}"
+        text = text.replace(line, f"{name}: {shorter}\n")
+    return text
