@@ -152,11 +152,6 @@ class Shipped:
     def code_servers(self) -> list[psutil.Process]:
         return [one for one in self.processes() if {"api", "grpc"} <= set(_command(one))]
 
-    def kill(self, name: str) -> None:
-        """Kill one started process, not what it started."""
-        os.kill(self.started[name].pid, signal.SIGKILL)
-        self.started.pop(name).wait()
-
     def stop(self) -> None:
         """End everything: the sessions that were started, then whatever else has this folder in its environment."""
         for _ in range(3):
