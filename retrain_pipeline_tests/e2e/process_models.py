@@ -47,9 +47,9 @@ class Greedy(LogisticRegression):
 
     def fit(self, x, y):
         kept = []
-        while len(kept) < 1000:
+        while len(kept) < 200:
             kept.append(np.ones(10_000_000, dtype="int8"))
-        raise AssertionError("nothing stopped a fit at 10 GB, of a budget of 0.7 GB")
+        raise AssertionError("nothing stopped a fit at 2 GB, of a budget of 0.7 GB")
 '''
 
 _ONCE = DEFS.replace("max_attempts: 2", "max_attempts: 1")

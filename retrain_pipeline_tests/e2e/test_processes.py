@@ -10,7 +10,7 @@ from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline_tests.e2e.process_models import copied
 from retrain_pipeline_tests.e2e.shipped import TERMINATE, Shipped
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 @pytest.fixture(scope="module")
