@@ -5,11 +5,11 @@ shipped files, in which only waits are shortened. What is started gets a session
 by process id, whatever happens.
 """
 
+import contextlib
 import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -48,7 +48,8 @@ class Shipped(Record):
     """One project folder with its state, and the processes that were started over it."""
 
     port: int = field(default_factory=lambda: free_port())
-    started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    started: list[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]] = field(default_factory=list)
+    """Each with a watcher that kills its session when told to, and when this process is killed."""
 
     # --- the folder ---
 
@@ -101,7 +102,14 @@ class Shipped(Record):
                 stderr=log,
                 start_new_session=True,
             )
-        self.started[name] = process
+        words = 'cat >/dev/null; kill -s KILL -- "-$0"'
+        watcher = subprocess.Popen(
+            ["/bin/sh", "-c", words, str(process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.started.append((process, watcher))
         return process
 
     def start_as_make_does(self) -> None:
@@ -146,20 +154,16 @@ class Shipped(Record):
 
     def stop(self) -> None:
         """End everything: the sessions that were started, then whatever else has this folder in its environment."""
-        for _ in range(3):
-            for process in self.started.values():
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            for one in self.processes():
-                try:
-                    one.kill()
-                except psutil.NoSuchProcess:
-                    continue
-        for process in self.started.values():
+        for _, watcher in self.started:
+            watcher.communicate()  # closes its pipe, so it kills the session
+        for process, _ in self.started:
             process.wait()
         self.started.clear()
+        while left := self.processes():
+            for one in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            psutil.wait_procs(left, timeout=5)
 
     def logs(self) -> str:
         """Return the ends of the logs of what was started, and what the runs said last."""
