@@ -35,7 +35,7 @@ def logs(request):
 
 
 def residue(shipped: Shipped) -> list[str]:
-    """Return what a write that was cut off would leave: temporary files, and rows that no version of a table names."""
+    """Return what a write that was cut off would leave: temporary files."""
     return sorted(str(path) for path in shipped.state.rglob("*") if path.name.startswith(".tmp"))
 
 
