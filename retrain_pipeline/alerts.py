@@ -154,7 +154,8 @@ def _words(entry: Entry) -> str:
             f"{k}: {v}" for k, v in payload["failed"].items()
         )
     reason = payload.get("reason") or payload.get("because") or payload.get("words") or ""
-    return f"{entry.action.replace('_', ' ')} {entry.subject or ''}: {reason}".strip(" :")
+    about = entry.subject or payload.get("cause") or ""
+    return f"{entry.action.replace('_', ' ')} {about}: {reason}".strip(" :")
 
 
 def raise_alerts(ledger: "Ledger", notifiers: Sequence[Notifier], after_seq: int) -> tuple[list[Alert], int, list[str]]:

@@ -21,6 +21,8 @@ SIDE_TAG = "retrain/side"
 TRIGGER_TAG = "retrain/trigger"
 ATTEMPT_TAG = "retrain/attempt"
 WHY_TAG = "retrain/why"
+OOM_TAG = "retrain/oom_kills"
+"""How often the kernel had killed for want of memory when a retrain began (`learning.kernel`)."""
 
 DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring", "rollout")
 FROM_THE_MODEL = ("raw",)

@@ -7,26 +7,43 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from retrain_pipeline.errors import PermanentError
-from retrain_pipeline.triggers.retrain import close_retrain
+from retrain_pipeline.learning.errors import AllCandidatesFailed
+from retrain_pipeline.triggers.retrain import Cause, close_retrain
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
+STOPPED = "told to stop: SIGTERM, SIGINT, or Terminate in Dagster"
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Return the word of the record for what a step raised."""
+    if isinstance(error, MemoryError) or (isinstance(error, AllCandidatesFailed) and error.out_of_memory):
+        return "oom"
+    if isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
+        return "cancelled"
+    return "refused" if isinstance(error, PermanentError) else "error"
+
 
 @contextmanager
 def closing(ledger: "Ledger", model: str, run_id: str, key: dg.AssetKey) -> Iterator[None]:
-    """Enter `retrain_failed` with the reason when the body raises, and let the error go on.
+    """Enter `retrain_failed` with reason and cause when the body raises or is told to stop, and let the error go on.
 
     A refusal (PermanentError) becomes a Dagster failure that is not tried again. A process that is killed gets no
-    say here: the reconciler closes its retrain later.
+    say here: a sensor or the reconciler closes its retrain later (`assets.endings`).
     """
+
+    def close(words: str, error: BaseException) -> None:
+        close_retrain(ledger, model, run_id, f"{key.to_user_string()}: {words}", "dagster", cause_of(error))
+
     try:
         yield
     except PermanentError as error:
-        close_retrain(ledger, model, run_id, f"{key.to_user_string()}: {error}", actor="dagster")
+        close(str(error), error)
         raise dg.Failure(str(error), allow_retries=False) from error
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt) as stop:
+        close(STOPPED, stop)
+        raise
     except Exception as error:
-        close_retrain(
-            ledger, model, run_id, f"{key.to_user_string()}: {type(error).__name__}: {error}", actor="dagster"
-        )
+        close(f"{type(error).__name__}: {error}", error)
         raise

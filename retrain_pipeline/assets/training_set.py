@@ -3,7 +3,15 @@
 import dagster as dg
 from pydantic import Field
 
-from retrain_pipeline.assets.common import ATTEMPT_TAG, TRIGGER_TAG, asset_key, metadata, model_asset, run_actor
+from retrain_pipeline.assets.common import (
+    ATTEMPT_TAG,
+    OOM_TAG,
+    TRIGGER_TAG,
+    asset_key,
+    metadata,
+    model_asset,
+    run_actor,
+)
 from retrain_pipeline.assets.failures import closing
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -40,6 +48,7 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: RetrainConfig, stores: StoresResource
     ) -> dg.MaterializeResult[None]:
         from retrain_pipeline.learning.frozen import record_training_set
+        from retrain_pipeline.learning.kernel import oom_kills
         from retrain_pipeline.learning.training_set import freeze_training_set
         from retrain_pipeline.triggers.request import retrain_requested
 
@@ -58,7 +67,8 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
             reasons=config.reasons,
         )
         context.instance.add_run_tags(
-            context.run.run_id, {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt)}
+            context.run.run_id,
+            {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt), OOM_TAG: oom_kills() or ""},
         )
         with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "training_set")):
             frozen = freeze_training_set(opened, spec, retrain.as_of)

@@ -19,10 +19,11 @@ from retrain_pipeline.assets.common import (
     asset_keys,
     is_in_flight,
 )
+from retrain_pipeline.assets.endings import ending_of
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lanes import acting, ended
 from retrain_pipeline.spec.declaration import Declaration
-from retrain_pipeline.triggers.retrain import close_dead, close_retrain
+from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, close_retrain
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
@@ -91,6 +92,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
                 spec.name,
                 lambda run_id: is_alive(context.instance, run_id),
                 actor=f"sensor:{spec.name}_retrain",
+                ending=lambda run_id: ending_of(context.instance, run_id),
             )
         fleet = fleet_use(ledger, os.environ, lane=lane)
         decision = decide(read_state(ledger, spec, in_flight=in_flight, fleet=fleet))
@@ -101,32 +103,24 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
     return retrain
 
 
-def _note_failed_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
-    """Give the failed runs of our models their entries; Dagster's failure sensors miss what never started."""
-    _close_silent_ends(context, ledger, models)
-    records = context.instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]), limit=RUNS_A_TICK
-    )
-    for record in reversed(records):
-        run = record.dagster_run
-        model = run.tags.get(MODEL_TAG, "")
-        if model not in models:
+def _note_ended_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
+    """Give the ended runs of our models the entries that they lack: failed and cancelled ones, and silent retrains.
+
+    Dagster's failure sensors miss what never started, and a retrain that it saw succeed and that no entry ends.
+    """
+    ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+    silent = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={SIDE_TAG: "model"})
+    found = [run for asked in (silent, ended) for run in reversed(context.instance.get_runs(asked, limit=RUNS_A_TICK))]
+    for run in found:
+        model, is_retrain = run.tags.get(MODEL_TAG, ""), run.tags.get(SIDE_TAG) == "model"
+        told = TERMINAL if is_retrain else ("contract_failed", "run_failed")
+        if model not in models or ledger.entries(model=model, action=told, run_id=run.run_id, limit=1):
             continue
-        reason = f"Dagster run {run.status.value.lower()}"
-        if run.tags.get(SIDE_TAG) == "model":
-            close_retrain(ledger, model, run.run_id, reason, actor="sensor:alerts")
-        elif not ledger.entries(model=model, action="contract_failed", run_id=run.run_id, limit=1):
-            note_failed_run(ledger, model, run.run_id, reason)
-
-
-def _close_silent_ends(context: dg.SensorEvaluationContext, ledger: "Ledger", models: Sequence[str]) -> None:
-    """Give retrains that Dagster saw succeed, and that no entry ends, an end: nothing goes missing from the record."""
-    asked = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={SIDE_TAG: "model"})
-    for run in context.instance.get_runs(asked, limit=RUNS_A_TICK):
-        if (model := run.tags.get(MODEL_TAG, "")) in models:
-            close_retrain(
-                ledger, model, run.run_id, "Dagster run success, but without a verdict", actor="sensor:alerts"
-            )
+        how = ending_of(context.instance, run.run_id)
+        if is_retrain:
+            close_retrain(ledger, model, run.run_id, how.words, "sensor:alerts", how.cause)
+        else:
+            note_failed_run(ledger, model, run.run_id, how.words)
 
 
 def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:
@@ -140,7 +134,7 @@ def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:
     )
     def alerts(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult | dg.SkipReason:
         opened = stores.open()
-        _note_failed_runs(context, opened.ledger, models)
+        _note_ended_runs(context, opened.ledger, models)
         before = int(context.cursor or 0)
         told, seq, troubles = raise_alerts(opened.ledger, notifiers_from_environment(stores.folder()), before)
         for trouble in troubles:

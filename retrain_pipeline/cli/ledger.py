@@ -72,6 +72,7 @@ def reconcile(
 
     import dagster as dg
 
+    from retrain_pipeline.assets.endings import ending_of
     from retrain_pipeline.assets.reconcile import known_runs
     from retrain_pipeline.cli.places import NotFound
     from retrain_pipeline.cli.show import actor
@@ -84,7 +85,14 @@ def reconcile(
         started = [entry.run_id for entry in ledger.entries(action="retrain_started") if entry.run_id]
         with dg.DagsterInstance.get() as instance:
             known = known_runs(instance, started)
-        found = compare(ledger, known, actor(), close=not check, close_unknown=close_unknown)
+            found = compare(
+                ledger,
+                known,
+                actor(),
+                close=not check,
+                close_unknown=close_unknown,
+                ending=lambda run_id: ending_of(instance, run_id),
+            )
         for run_id in found.closed:
             console.print(f"{run_id}: ended without a verdict; closed", highlight=False)
         for problem in found.problems:

@@ -1,12 +1,17 @@
-"""What a fit costs: wall seconds and the highest resident memory, watched while it runs."""
+"""What a fit costs: wall seconds and the highest resident memory, watched while it runs, and memory bounded."""
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
+from retrain_pipeline.learning.errors import OUT_OF_MEMORY
 from retrain_pipeline.spec.model import Budget
 
 _EVERY_SECONDS = 0.02
+_LEAST_ROOM_MB = 512
+"""What libraries reserve and never touch (buffers of threads, arenas); less would fail fits that keep their budget."""
 
 
 def rss_mb() -> float:
@@ -14,6 +19,31 @@ def rss_mb() -> float:
     import psutil
 
     return float(psutil.Process().memory_info().rss) / 1e6
+
+
+@contextmanager
+def memory_limit(budget: Budget) -> Iterator[None]:
+    """Refuse this process more new memory than the whole budget: a runaway fit gets a MemoryError, not the machine.
+
+    The kernel counts what is reserved (RLIMIT_DATA), and the budget is of what is resident, so this is the far bound;
+    `Purse` holds the near one after each fit. Only Linux says what is reserved; elsewhere there is no bound.
+    """
+    import psutil
+
+    reserved = getattr(psutil.Process().memory_info(), "data", None)
+    if reserved is None:
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = int(reserved + max(budget.peak_rss_mb, _LEAST_ROOM_MB) * 1e6)
+    present = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([wanted, *present]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 class Meter:
@@ -58,7 +88,9 @@ class Purse:
         if elapsed >= self._budget.wall_seconds:
             return f"{elapsed:.1f} s of training.budget.wall_seconds {self._budget.wall_seconds:g} are used"
         if used >= self._budget.peak_rss_mb:
-            return f"{used:.0f} MB of training.budget.peak_rss_mb {self._budget.peak_rss_mb:g} are used"
+            return (
+                f"{OUT_OF_MEMORY}: {used:.0f} MB of training.budget.peak_rss_mb {self._budget.peak_rss_mb:g} are used"
+            )
         return None
 
     def crossed_by(self, fit: Meter) -> str | None:
@@ -66,5 +98,5 @@ class Purse:
         if fit.wall_seconds > self._budget.wall_seconds:
             return f"the fit alone took {fit.wall_seconds:.1f} s of {self._budget.wall_seconds:g}"
         if fit.peak_rss_mb > self._budget.peak_rss_mb:
-            return f"the fit reached {fit.peak_rss_mb:.0f} MB of {self._budget.peak_rss_mb:g}"
+            return f"{OUT_OF_MEMORY}: the fit reached {fit.peak_rss_mb:.0f} MB of {self._budget.peak_rss_mb:g}"
         return None

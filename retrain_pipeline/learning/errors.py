@@ -2,6 +2,9 @@
 
 from retrain_pipeline.errors import PermanentError
 
+OUT_OF_MEMORY = "out of memory"
+"""How the reason of every trial begins that came to nothing for want of memory."""
+
 
 class FeatureCodeRefused(PermanentError):
     """A team's feature module that cannot be loaded, or that has no such function."""
@@ -44,6 +47,11 @@ class AllCandidatesFailed(PermanentError):
         super().__init__(f"model {model!r}: no candidate could be fitted ({told}); the champion stays")
         self.model = model
         self.reasons = reasons
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether memory was short for a candidate."""
+        return any(OUT_OF_MEMORY in reason for reason in self.reasons.values())
 
 
 class LossNotComputable(PermanentError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.learning.budget import memory_limit
 from retrain_pipeline.learning.candidates import ColumnPlan
 from retrain_pipeline.learning.errors import AllCandidatesFailed
 from retrain_pipeline.learning.frames import Frames
@@ -80,7 +81,7 @@ def fit_candidates(
     from threadpoolctl import threadpool_limits
 
     seed = spec.training.seed if seed is None else seed
-    with threadpool_limits(spec.training.threads):
+    with threadpool_limits(spec.training.threads), memory_limit(spec.training.budget):
         bench = Bench(spec, frames, seed)
         baselines, failed = _fit_baselines(spec, bench)
         trials = search(spec, bench, seed, progress)
@@ -102,7 +103,7 @@ def refit(
     from threadpoolctl import threadpool_limits
 
     rows = None if window is None else window.rows_of(frames.train_keys["_event_time"])
-    with threadpool_limits(spec.training.threads):
+    with threadpool_limits(spec.training.threads), memory_limit(spec.training.budget):
         return Bench(spec, frames, seed).fitted(candidate, params, rows)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrain_pipeline.errors import RetrainError
-from retrain_pipeline.learning.errors import AnswersNotFinite
+from retrain_pipeline.learning.errors import OUT_OF_MEMORY, AnswersNotFinite
 
 
 class FitFailed(Exception):
@@ -34,6 +34,6 @@ def guarded(work: Callable[[], Any]) -> Any:
     except (RetrainError, FitFailed):
         raise
     except MemoryError as error:
-        raise FitFailed("out of memory") from error
+        raise FitFailed(OUT_OF_MEMORY) from error
     except Exception as error:  # the boundary to other people's code, which raises what it likes
         raise FitFailed(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}") from error

@@ -1,11 +1,11 @@
 """Every retrain run that the orchestrator knows has one end on record: what does not add up, and its mending."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.triggers.retrain import TERMINAL, close_retrain
+from retrain_pipeline.triggers.retrain import TERMINAL, Ending, close_retrain
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -42,7 +42,13 @@ class Reconciliation:
 
 
 def reconcile(
-    ledger: "Ledger", known: Sequence[KnownRun], actor: str, *, close: bool = True, close_unknown: bool = False
+    ledger: "Ledger",
+    known: Sequence[KnownRun],
+    actor: str,
+    *,
+    close: bool = True,
+    close_unknown: bool = False,
+    ending: Callable[[str], Ending] | None = None,
 ) -> Reconciliation:
     """Compare the retrain runs of an orchestrator with the ledger, and close those that ended without a word.
 
@@ -55,6 +61,8 @@ def reconcile(
     close_unknown
         The same for retrains of the ledger whose run the orchestrator does not know. Only who knows that no other
         orchestrator shares the ledger can say that they are dead.
+    ending
+        What the orchestrator knows of how a run ended.
     """
     runs = {run.run_id: run for run in known}
     started = {entry.run_id: entry.model or "" for entry in ledger.entries(action="retrain_started") if entry.run_id}
@@ -69,7 +77,8 @@ def reconcile(
             continue
         status = run.status if run else "not known to the orchestrator"
         if close and model and (run or close_unknown):
-            close_retrain(ledger, model, run_id, f"the run ended without a verdict ({status})", actor)
+            how = Ending("died", f"the run ended without a verdict ({status})") if ending is None else ending(run_id)
+            close_retrain(ledger, model, run_id, how.words, actor, how.cause)
             closed.append(run_id)
         else:
             problems.append(f"{model} {run_id}: no terminal entry, and the run is {status}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.ledger.entries import Entry, NewEntry
@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
 
 TERMINAL = ("released", "staged", "rejected", "retrain_failed", "superseded", "awaiting_approval")
+
+Cause = Literal["error", "refused", "oom", "killed", "cancelled", "timeout", "no_verdict", "died"]
+"""Why a retrain came to no verdict. ``oom``: out of memory, as the fit, its budget or the kernel said; ``killed``: by a
+signal that left no say, and nothing shows that it was for memory; ``timeout``: the orchestrator gave it up;
+``no_verdict``: the run went well and said nothing; ``died``: nobody knows."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended that gave its retrain no verdict."""
+
+    cause: Cause
+    words: str
+
+
+DIED = Ending("died", "the run died without a verdict")
 
 
 class NoRetrain(PermanentError):
@@ -132,7 +148,9 @@ def subject_of(ledger: "Ledger", model: str, action: str | tuple[str, ...], run_
     return newest[0].subject
 
 
-def close_retrain(ledger: "Ledger", model: str, run_id: str, reason: str, actor: str) -> Entry | None:
+def close_retrain(
+    ledger: "Ledger", model: str, run_id: str, reason: str, actor: str, cause: Cause = "error"
+) -> Entry | None:
     """Give a retrain that ended without a verdict its terminal entry; one that has an entry keeps it."""
     if ledger.entries(model=model, action=TERMINAL, run_id=run_id, limit=1):
         return None
@@ -141,18 +159,25 @@ def close_retrain(ledger: "Ledger", model: str, run_id: str, reason: str, actor:
             actor=actor,
             action="retrain_failed",
             model=model,
-            payload={"reason": reason[:2000]},
+            payload={"reason": reason[:2000], "cause": cause},
             run_id=run_id,
             key=f"retrain_failed:{run_id}",
         )
     )
 
 
-def close_dead(ledger: "Ledger", model: str, is_alive: Callable[[str], bool], actor: str) -> list[str]:
+def close_dead(
+    ledger: "Ledger",
+    model: str,
+    is_alive: Callable[[str], bool],
+    actor: str,
+    ending: Callable[[str], Ending] = lambda _run: DIED,
+) -> list[str]:
     """Close every retrain of a model whose run is dead and that has no terminal entry; return their run ids."""
     started = {entry.run_id for entry in ledger.entries(model=model, action="retrain_started") if entry.run_id}
     closed = {entry.run_id for entry in ledger.entries(model=model, action=TERMINAL)}
     dead = sorted(run_id for run_id in started - closed if not is_alive(run_id))
     for run_id in dead:
-        close_retrain(ledger, model, run_id, "the run died without a verdict", actor)
+        how = ending(run_id)
+        close_retrain(ledger, model, run_id, how.words, actor, how.cause)
     return dead

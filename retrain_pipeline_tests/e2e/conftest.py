@@ -12,6 +12,7 @@ from retrain_pipeline.assets.playback import Player
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.cli.play import quiet_dagster
 from retrain_pipeline.spec.declaration import read_declaration
+from retrain_pipeline_tests.e2e.process_models import ingest
 
 CHECKOUT = Path(__file__).parents[2]
 MODELS = Path(__file__).parent / "models"
@@ -53,3 +54,11 @@ def make_real(tmp_path, monkeypatch, shared_data):
     yield make
     for instance in opened:
         instance.dispose()
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory) -> Path:
+    """A project as shipped, with three small models that are due for their first training."""
+    folder = tmp_path_factory.mktemp("ingested")
+    ingest(folder)
+    return folder
