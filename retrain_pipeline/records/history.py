@@ -44,6 +44,8 @@ _ACTIONS = (
     "data_doubted",
     "retraining_halted",
     "retraining_resumed",
+    "escalation_halted",
+    "promotion_held",
     "retrain_scored",
     "contract_failed",
     "run_failed",

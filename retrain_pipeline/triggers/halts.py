@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from retrain_pipeline.governance.halting import RESUMED, disagreement, halted_words
 from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.triggers.errors import PolicyRefused
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.ledger.store import Ledger
 
-HALTED, RESUMED = "retraining_halted", "retraining_resumed"
+HALTED = "retraining_halted"
 FLEET_LIMIT = "RETRAIN_MAX_RETRAINS_A_DAY"
 """Environment variable: retrains that the sensors may start in 24 hours, over all models of the ledger."""
 
@@ -24,7 +25,11 @@ def halt(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
 
 
 def resume(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
-    """Let the sensor ask again. What the newest monitoring doubts is overruled: the next one may doubt it again."""
+    """Let the sensor ask again, and releases go on where validators did not agree.
+
+    What the newest monitoring doubts is overruled: the next one may doubt it again. A version that a second validator
+    did not confirm stays refused: its evidence says so.
+    """
     return _enter(ledger, model, RESUMED, because, actor)
 
 
@@ -46,6 +51,12 @@ def halts(word: Entry | None) -> tuple[str, ...]:
     if word is None or word.action == RESUMED:
         return ()
     return (f"{word.payload['because']} ({word.actor}, {word.at_utc[:16]})",)
+
+
+def validators_halt(ledger: "Asked", model: str) -> tuple[str, ...]:
+    """Return why promotions are halted by validators that do not agree; nothing when they are not."""
+    found = disagreement(ledger, model)
+    return () if found is None else (halted_words(found),)
 
 
 def overruled(word: Entry | None, seq: int) -> bool:

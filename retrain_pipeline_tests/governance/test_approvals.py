@@ -24,6 +24,12 @@ from retrain_pipeline_tests.governance.asking import make_asking
 from retrain_pipeline_tests.release.test_release import forge
 
 
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def ledger_place(request):
+    """The URL of the ledger: nothing (the world's own SQLite), then a PostgreSQL."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
 def refused(asking, words):
     before = asking.world.stores.ledger.deployment("toy")
     with pytest.raises(ApprovalRefused, match=words):
@@ -246,10 +252,10 @@ def test_a_word_on_another_version_is_none_on_this(asking):
 
 @pytest.mark.fault("G15")
 @pytest.mark.requirement("D12")
-def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path, monkeypatch):
+def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path, monkeypatch, ledger_place):
     (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
-    asking = make_asking(tmp_path, accepted=False)
+    asking = make_asking(tmp_path, accepted=False, ledger_url=ledger_place)
     asking.approve()
     refused(asking, "retrain accept-policy toy")
     stores, declaration = asking.world.stores, asking.world.declaration
