@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ACTOR = "alerts"
 # What an entry must be for somebody to hear of it, and how urgent it is.
 ALERTING = {
+    "approval_withdrawn": "warning",
     "awaiting_approval": "warning",
     "contract_failed": "error",
     "data_doubted": "error",

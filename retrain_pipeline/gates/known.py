@@ -4,7 +4,7 @@ Each is as cheap as it can be: rows that are made here, or the reference as its 
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from retrain_pipeline.spec.model import Gates
 
 ROWS = 120
-Pair = tuple[str, GateResult, GateResult]
-"""A gate, what it says of a known-bad candidate, and what it says of a known-good one."""
+Pair = tuple[GateResult, GateResult]
+"""What a gate says of a known-bad candidate, and of a known-good one."""
 
 
 def wrong_about_candidates(material: "Material", reference: "Side | None") -> list[str]:
@@ -37,25 +37,33 @@ def wrong_about_candidates(material: "Material", reference: "Side | None") -> li
     reference
         Whom `robustness` compares with. Where it does not answer, that gate has no verdict that could be wrong.
     """
-    required = required_gates(material.spec.gates)
-    pairs = [pair for pair in _known(material, reference) if pair[0] in required]
-    return sorted(gate for gate, bad, good in pairs if bad.verdict is Verdict.PASS or good.verdict is not Verdict.PASS)
-
-
-def _known(material: "Material", reference: "Side | None") -> Iterator[Pair]:
     from retrain_pipeline.learning.reproduce import Reproduction
 
-    gates = material.spec.gates
-    yield "contract", _contract("gone"), _contract("a")
-    yield "fingerprint", fingerprint("", None), fingerprint("", "same")
-    yield "reproducible", reproduced(Reproduction(False, ["answers: others"])), reproduced(Reproduction(True, []))
-    yield "groups", _groups(gates, gates.group_margin + 1.0), _groups(gates, 0.0)
-    yield "documentation", *_documentation()
-    yield "escalation", _second(material, 3.0), _second(material, 1 / 3)
-    if reference is not None and reference.losses is not None and len(reference.takes) and material.unseen.any():
-        good = _robustness(material, reference, None)
-        if good.statistic is not None:  # else the reference itself gives no answer there, and the gate no verdict
-            yield "robustness", _robustness(material, reference, _Fragile), good
+    gates, different = material.spec.gates, Reproduction(False, ["answers: others"])
+    known: dict[str, Callable[[], Pair | None]] = {
+        "contract": lambda: (_contract("gone"), _contract("a")),
+        "fingerprint": lambda: (fingerprint("", None), fingerprint("", "same")),
+        "reproducible": lambda: (reproduced(different), reproduced(Reproduction(True, []))),
+        "groups": lambda: (_groups(gates, gates.group_margin + 1.0), _groups(gates, 0.0)),
+        "documentation": _documentation,
+        "escalation": lambda: (_second(material, 3.0), _second(material, 1 / 3)),
+        "robustness": lambda: _robust(material, reference),
+    }
+    found = {gate: judge() for gate, judge in known.items() if gate in required_gates(gates)}
+    return sorted(gate for gate, pair in found.items() if pair is not None and not _right(*pair))
+
+
+def _right(bad: GateResult, good: GateResult) -> bool:
+    return bad.verdict is not Verdict.PASS and good.verdict is Verdict.PASS
+
+
+def _robust(material: "Material", reference: "Side | None") -> Pair | None:
+    """Judge a model that goes wild without an input, and one as good as the reference; None without a reference."""
+    if reference is None or reference.losses is None or not reference.takes or not material.unseen.any():
+        return None
+    good = _robustness(material, reference, None)
+    # Where the reference itself gives no answer without its first input, the gate has no verdict that could be wrong.
+    return None if good.statistic is None else (_robustness(material, reference, _Fragile), good)
 
 
 def _contract(takes: str) -> GateResult:

@@ -34,6 +34,7 @@ _ACTIONS = (
     "awaiting_approval",
     "dissented",
     "approved",
+    "approval_withdrawn",
     "plan_approved",
     "policy_accepted",
     "override_granted",

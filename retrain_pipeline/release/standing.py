@@ -12,6 +12,7 @@ from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.ledger.signatures import KEY_RETIRED
 from retrain_pipeline.release.approvals import (
     ACTION_OF,
+    APPROVAL_WITHDRAWN,
     ENTERED,
     LONGEST,
     PURPOSE,
@@ -66,6 +67,7 @@ def _holding(ledger: "Ledger", subject: Subject, entry: Entry, now: datetime, be
     roles = project_roles()
     _check_signed(ledger, entry, statement, roles)
     _check_bound(ledger, subject, statement)
+    _check_not_withdrawn(ledger, entry, statement)
     _check_fresh(ledger, entry, statement, now, begun)
     try:
         if roles is not None:
@@ -127,6 +129,14 @@ def _check_bound(ledger: "Ledger", subject: Subject, statement: Statement) -> No
             raise ApprovalRefused(
                 f"the approval is of another {name.replace('_', ' ')}: {said!s:.40}, now {value!s:.40}"
             )
+
+
+def _check_not_withdrawn(ledger: "Ledger", entry: Entry, statement: Statement) -> None:
+    if statement.kind != "release" or entry.model is None:
+        return
+    gone = ledger.latest(entry.model, APPROVAL_WITHDRAWN, entry.subject)
+    if gone is not None and gone.seq > entry.seq:
+        raise ApprovalRefused(f"entry {entry.seq}: it was withdrawn by {gone.actor} (entry {gone.seq})")
 
 
 def _check_fresh(ledger: "Ledger", entry: Entry, statement: Statement, now: datetime, begun: int | None = None) -> None:

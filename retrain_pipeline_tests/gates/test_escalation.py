@@ -1,11 +1,6 @@
 """Where the gates alone are not enough, a second validator of other code judges other rows; disagreement halts."""
 
-import atexit
-import functools
-import shutil
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +8,7 @@ import pytest
 
 from retrain_pipeline.gates import looking
 from retrain_pipeline.gates.escalation import answer, far, halt_entry, near, signs, since_second, unanswered, unwatched
-from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, policy_document
+from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, policy_document, read_evidence
 from retrain_pipeline.gates.kept import kept_back
 from retrain_pipeline.gates.material import read_material
 from retrain_pipeline.gates.replay import contradictions, replay_judgements
@@ -30,40 +25,23 @@ from retrain_pipeline.spec.model import Gates
 from retrain_pipeline.triggers.halts import resume
 from retrain_pipeline.triggers.state import read_state
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.world import World, template, versions
+from retrain_pipeline_tests.gates.escalated import declared, escalated_world
+from retrain_pipeline_tests.gates.world import World, versions
 
 pytestmark = pytest.mark.requirement("D44")
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
 
-def declared(world: World, escalate: str, more: str = "") -> World:
-    """Return the world whose declaration escalates."""
-    path = world.declaration.folder / "defs.yaml"
-    text = path.read_text().replace("gates: {margin: 0.08,", f"gates: {{escalate: {escalate}, refits: 0, {more}")
-    path.write_text(text)
-    return world.again()
-
-
-@functools.cache
-def _escalated() -> World:
-    """The template's world, its second version judged by both validators; made once."""
-    folder = Path(tempfile.mkdtemp(prefix="escalated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    world = declared(template().copy(folder), "{near: 9}", "margin: 0.3,")
-    world.judge(versions(world)[1], run_id="run-escalated")
-    return world
-
-
 @pytest.fixture
 def escalated(tmp_path):
     """A copy of that world."""
-    made = _escalated().copy(tmp_path)
+    made = escalated_world().copy(tmp_path)
     yield made
     made.stores.close()
 
 
 def judged(world: World) -> Evidence:
-    return world.judge(versions(world)[1])[0]
+    return read_evidence(world.stores.artifacts, newest_evidence(world.stores, "toy", versions(world)[1]))
 
 
 def of(gate, verdict=PASS, **more) -> GateResult:
@@ -187,7 +165,7 @@ def test_its_own_losses_are_those_of_the_first(escalated, task, metric, classes)
 
 def test_the_second_reads_the_stored_bytes_and_says_why_where_it_cannot(escalated):
     spec, keep = escalated.declaration.spec, escalated.stores.artifacts.put
-    champion, version = versions(escalated)[:2]
+    champion, version, newest = versions(escalated)
     candidate = read_manifest(escalated.stores, "toy", version)
     rows, told = second_look(escalated.stores, spec, candidate, champion, "non_inferiority", keep)
     assert (rows, told) == (judged(escalated).escalation.rows, judged(escalated).escalation.second)
@@ -197,7 +175,7 @@ def test_the_second_reads_the_stored_bytes_and_says_why_where_it_cannot(escalate
         assert (rows, told.verdict, told.statistic) == (None, INCONCLUSIVE, None)
         assert "could not look" in told.words
     backwards = second_look(
-        escalated.stores, spec, read_manifest(escalated.stores, "toy", champion), version, "superiority", keep
+        escalated.stores, spec, read_manifest(escalated.stores, "toy", champion), newest, "superiority", keep
     )
     assert "0 rows are kept back and unseen" in backwards[1].words, "the newer version has seen them"
 
@@ -253,21 +231,27 @@ def test_answers_far_from_the_champions_call(escalated):
     assert "no probabilities" in signs(material).words
 
 
-def test_probabilities_that_contradict_the_labels_call(tmp_path):
+def test_probabilities_that_contradict_the_labels_call(escalated):
     """A candidate that is surer and more often wrong: by its own word better, by the labels worse."""
-    world = template("binary").copy(tmp_path)
-    champion, version = versions(world)[:2]
-    material = read_material(
-        world.stores, world.declaration.spec, load_version(world.stores, "toy", version), champion, None
-    )
-    assert signs(material).verdict is PASS
-    told = material.candidate.predictions
-    sure = told.assign(score=np.where(told["score"] < 0.5, 0.999, 0.001))
-    losses = np.square(sure["score"].to_numpy() - material.frames.eval_y)
-    over = signs(replace(material, candidate=replace(material.candidate, predictions=sure, losses=losses)))
+    version, spec, rng = versions(escalated)[1], escalated.declaration.spec, np.random.default_rng(2)
+    champion = escalated.stores.ledger.deployment("toy").state["champion"]
+    made = read_material(escalated.stores, spec, load_version(escalated.stores, "toy", version), champion, None)
+    success = spec.problem.success.model_copy(update={"metric": "brier"})
+    spec = spec.model_copy(update={"problem": spec.problem.model_copy(update={"success": success})})
+    y = (rng.random(len(made.frames.eval_y)) < 0.5).astype(int)
+
+    def side(scores):
+        losses = np.square(scores - y)
+        return replace(made.candidate, predictions=pd.DataFrame({"prediction": 0, "score": scores}), losses=losses)
+
+    def asked(scores):
+        honest = np.where(y == 1, 0.6, 0.4) + rng.normal(0, 0.01, len(y))
+        return signs(replace(made, spec=spec, candidate=side(scores), champion=side(honest)))
+
+    assert asked(np.where(y == 1, 0.9, 0.1)).verdict is PASS
+    over = asked(np.where(y == 1, 0.001, 0.999))
     assert over.verdict is FAIL
     assert "by labels the candidate is worse, by probabilities alone better" in over.words
-    world.stores.close()
 
 
 @pytest.mark.fault("G28")
@@ -289,7 +273,7 @@ def test_a_broken_first_validator_is_caught_and_promotions_halt_until_a_person_h
     assert evidence.result("escalation").verdict is FAIL
     ledger = world.stores.ledger
     [halted] = ledger.entries(action=ESCALATION_HALTED)
-    assert (halted.subject, halted.payload["evidence"], halted.payload["called"]) == (bad, digest, ["near", "far"])
+    assert (halted.subject, halted.payload["evidence"], halted.payload["called"]) == (bad, digest, ["near"])
     monkeypatch.undo()
     with pytest.raises(ReleaseRefused, match="the verdict is FAIL: escalation"):
         world.release(bad, digest)
@@ -310,7 +294,6 @@ def test_a_broken_first_validator_is_caught_and_promotions_halt_until_a_person_h
 @pytest.mark.fault("G19")
 def test_without_rows_for_the_second_validator_nothing_is_promoted_and_all_promotions_halt(world):
     third = versions(world)[2]
-    world.judge(third)
     world = declared(world, "{share: 0.02, near: 9}", "margin: 0.3,")
     evidence, digest = world.judge(versions(world)[1])
     told = evidence.result("escalation")
