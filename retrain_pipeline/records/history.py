@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
+from retrain_pipeline.governance.halting import disagreement, halted_words
 from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.release.state import Deployment
 
@@ -122,6 +123,8 @@ class Story:
     """The evidence itself."""
     replayed: str = "never judged"
     """What comes of judging again from the stored evidence alone."""
+    halted: str | None = None
+    """Why promotions of the model are halted: validators do not agree, and nobody has resolved it."""
 
 
 def history(stores: "Stores", model: str) -> list[Event]:
@@ -203,6 +206,7 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
         events=[_event(entry) for entry in entries],
         found=evidence,
         replayed=_replayed(stores, judged, evidence),
+        halted=halted_words(halt) if (halt := disagreement(stores.ledger, model)) is not None else None,
     )
 
 

@@ -49,8 +49,8 @@ def test_a_column_that_the_release_adds_is_missing_in_earlier_rows_and_must_be_b
     assert "candidate on present rows PASS" in found.words
 
 
-def test_a_column_whose_kind_the_release_changes_is_found_though_the_champion_bears_it(material):
-    """`shop` was text and is a number now: the champion takes it for an unseen level, but the candidate dies of text."""
+def test_a_column_whose_kind_the_release_changes_is_found_on_earlier_rows(material):
+    """`a` is a number now and was text: on present rows nothing shows."""
     texts = material.earlier.assign(a="north")
     found = _contract(replace(material, earlier=texts))
     assert found.verdict is Verdict.FAIL
