@@ -9,14 +9,15 @@ from retrain_pipeline.gates.compatibility import Answers, Asked, contract
 from retrain_pipeline.gates.looking import _contract
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.test_judge import read
-from retrain_pipeline_tests.gates.world import versions
+from retrain_pipeline_tests.gates.world import template, versions
 
 pytestmark = pytest.mark.requirement("D8", "D25", "C22")
 CELLS = [f"{model} on {schema} rows" for schema in ("present", "earlier") for model in ("candidate", "champion")]
 
 
-@pytest.fixture
-def material(world):
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    world = template().copy(tmp_path_factory.mktemp("contract"))
     return read(world, versions(world)[1])
 
 

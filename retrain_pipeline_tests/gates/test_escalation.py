@@ -11,7 +11,7 @@ from retrain_pipeline.gates.escalation import answer, far, halt_entry, near, sig
 from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, policy_document, read_evidence
 from retrain_pipeline.gates.kept import kept_back
 from retrain_pipeline.gates.material import read_material
-from retrain_pipeline.gates.replay import contradictions, replay_judgements
+from retrain_pipeline.gates.replay import _replayed, contradictions
 from retrain_pipeline.gates.second import _losses, flipped, second_look
 from retrain_pipeline.governance.halting import ESCALATION_HALTED, disagreement
 from retrain_pipeline.learning.losses import row_losses
@@ -60,7 +60,7 @@ def test_both_validators_agree_and_all_of_it_is_in_the_evidence_and_replayed(esc
     story = explain(escalated.stores, "toy", version)
     assert story.replayed == "same verdict: PASS"
     assert "the second validator agrees" in next(one.words for one in story.gates if one.gate == "escalation")
-    again = next(one for one in replay_judgements(escalated.stores, escalated.declaration.spec) if one.seq == entry.seq)
+    again = _replayed(escalated.stores, escalated.declaration.spec, escalated.stores.ledger.entries(model="toy"), entry)
     assert (again.flips, again.changed) == (False, ())
     assert since_second(escalated.stores.ledger, "toy") == 1
     assert escalated.release(version, newest_evidence(escalated.stores, "toy", version)).released
@@ -285,8 +285,8 @@ def test_a_broken_first_validator_is_caught_and_promotions_halt_until_a_person_h
     resume(ledger, "toy", "looked at both: the first gate was broken", "person:alice")
     assert disagreement(ledger, "toy") is None
     assert read_state(ledger, world.declaration.spec, False).halted == ()
-    assert world.judge(bad)[1] == digest, "asked again, the same judgement; it halts nothing anew"
-    assert disagreement(ledger, "toy") is None
+    ledger.append(halt_entry(evidence, digest, None, "a judge who repeats it"))
+    assert disagreement(ledger, "toy") is None, "the same judgement halts nothing anew"
     with pytest.raises(ReleaseRefused):
         world.release(bad, digest)
 

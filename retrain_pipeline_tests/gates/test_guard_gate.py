@@ -24,14 +24,14 @@ def update(world):
     return world, read_manifest(world.stores, "toy", versions(world)[1])
 
 
-def evidence_for(world, manifest, **changes) -> GuardEvidence:
-    entry = world.stores.ledger.latest("toy", "candidate_registered", manifest.version)
+def evidence_for(world, update, /, **changes) -> GuardEvidence:
+    entry = world.stores.ledger.latest("toy", "candidate_registered", update.version)
     known = {
         "model": "toy",
-        "version": manifest.version,
+        "version": update.version,
         "manifest": entry.payload["manifest"],
         "champion": versions(world)[0],
-        "collection": collection_of(world.stores.artifacts, manifest),
+        "collection": collection_of(world.stores.artifacts, update),
         "baseline_from": START + timedelta(weeks=1),
         "baseline_until": START + timedelta(weeks=3),
         "verdict": PASS,
@@ -40,7 +40,7 @@ def evidence_for(world, manifest, **changes) -> GuardEvidence:
     return GuardEvidence(**{**known, **changes})
 
 
-def entered(world, manifest, **changes):
+def entered(world, manifest, /, **changes):
     return store_guard(
         world.stores.ledger, world.stores.artifacts, evidence_for(world, manifest, **changes), actor="guard"
     )

@@ -13,7 +13,7 @@ from retrain_pipeline.gates.self_test import self_test
 from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.test_judge import read
-from retrain_pipeline_tests.gates.world import versions
+from retrain_pipeline_tests.gates.world import template, versions
 
 pytestmark = [pytest.mark.fault("G28"), pytest.mark.requirement("D6", "D52")]
 PARTS = {
@@ -23,9 +23,10 @@ PARTS = {
 """Each of these gates, and the function that decides it."""
 
 
-@pytest.fixture
-def material(world):
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
     """What a judgement that asks for all gates is made of."""
+    world = template().copy(tmp_path_factory.mktemp("known"))
     made = read(world, versions(world)[1])
     more = {"groups": ("shop",), "refits": 2, "documentation": True, "max_rss_mb": 900.0, "escalate": Escalate()}
     return replace(made, spec=made.spec.model_copy(update={"gates": made.spec.gates.model_copy(update=more)}))
