@@ -225,21 +225,21 @@ def since_second(ledger: "Asked", model: str) -> int:
 
 def disagreements(evidence: Evidence, gates: "Gates", in_a_row: int) -> list[str]:
     """Return what of an escalation does not follow from the policy, the results and the record of its time."""
-    found, declared = evidence.escalation, gates.escalate
+    found, declared, told = evidence.escalation, gates.escalate, evidence.result(GATE)
     if declared is None:
-        return ["it escalates, and the policy does not"] if found is not None else []
-    others = [one for one in evidence.results if one.gate != GATE]
-    wrong = [] if evidence.result(GATE) == answer(found, others) or found is None else ["its answer to the escalation"]
+        return [] if found is None else ["it escalates, and the policy does not"]
     if found is None:
-        told = evidence.result(GATE)
-        return ["no escalation"] if told is None or told.verdict is not Verdict.INCONCLUSIVE else []
+        return [] if told is not None and told.verdict is Verdict.INCONCLUSIVE else ["no escalation"]
+    others = [one for one in evidence.results if one.gate != GATE]
+    wrong = [] if told == answer(found, others) else ["its answer to the escalation is another"]
     if tuple(one.gate for one in found.looked) != CALLS:
         return [*wrong, f"it did not look at all that may call: {', '.join(CALLS)}"]
     if found.looked[:3] != _following(declared, others, in_a_row):
         wrong.append("what called does not follow from the results and the record")
-    measured = found.looked[3]
-    if measured.threshold not in (None, declared.far):
+    if found.looked[3].threshold not in (None, declared.far):
         wrong.append(f"far is {declared.far:g} by the policy")
+    if found.second is not None and found.second.threshold not in (None, gates.alpha):
+        wrong.append(f"the second validator's level is {gates.alpha:g} by the policy")
     if (found.second is not None) != (bool(found.called) and not stopped(others)):
         wrong.append("a second validator was called for and is not there, or the reverse")
     if found.second is not None and found.second.statistic is not None and found.rows is None:

@@ -342,6 +342,14 @@ def test_a_disagreement_that_comes_between_the_look_and_the_commit_stops_the_rel
         (lambda found: {"looked": found.looked[1:]}, "did not look at all that may call"),
         (lambda found: {"looked": (of("near", statistic=-99.0, threshold=-9.0), *found.looked[1:])}, "what called"),
         (lambda found: {"second": None, "rows": None}, "a second validator was called for and is not there"),
+        (
+            lambda found: {"second": found.second.model_copy(update={"threshold": 0.5})},
+            "the second validator's level is 0.05",
+        ),
+        (
+            lambda found: {"looked": (*found.looked[:3], of("far", statistic=0.2, threshold=7.0), found.looked[4])},
+            "far is 0.5 by the policy",
+        ),
         (lambda found: {"rows": None}, "the rows of the second validator are not named"),
         (lambda found: {"second": found.second.model_copy(update={"verdict": FAIL})}, "its answer to the escalation"),
     ],

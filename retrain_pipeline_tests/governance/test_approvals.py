@@ -12,7 +12,7 @@ from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.keyring import Keyring, read_keyring, write_keyring
 from retrain_pipeline.ledger.signatures import KEY_RETIRED
-from retrain_pipeline.release.approvals import enter, grant
+from retrain_pipeline.release.approvals import enter, grant, withdraw_approval
 from retrain_pipeline.release.authors import Authors
 from retrain_pipeline.release.dissent import dissent
 from retrain_pipeline.release.errors import ApprovalRefused
@@ -129,6 +129,27 @@ def test_a_word_is_used_once(asking):
                                                               "evidence": asking.subject().evidence}),
     )  # fmt: skip
     refused(asking, "used it already")
+
+
+@pytest.mark.requirement("D12", "A37")
+def test_an_approval_is_taken_back_by_who_may_approve_and_a_newer_one_holds(asking):
+    def take_back(who, because="the card shows another window"):
+        return withdraw_approval(
+            asking.ledger, "toy", asking.version, actor="person:login", key=asking.keys[who], because=because
+        )
+
+    with pytest.raises(ApprovalRefused, match="there is no approval to withdraw"):
+        take_back("alice")
+    asking.approve("alice")
+    with pytest.raises(NotAllowed, match="dave has no role"):
+        take_back("dave")
+    with pytest.raises(ApprovalRefused, match="10 characters"):
+        take_back("bob", "no")
+    taken = take_back("bob")
+    assert (taken.actor, taken.action, taken.subject) == ("person:bob", "approval_withdrawn", asking.version)
+    refused(asking, "it was withdrawn by person:bob")
+    asking.approve("alice")
+    assert asking.release().released
 
 
 @pytest.mark.fault("G4")
