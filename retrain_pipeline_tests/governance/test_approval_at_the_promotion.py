@@ -21,7 +21,7 @@ from retrain_pipeline.release.state import current
 from retrain_pipeline.triggers.halts import resume
 from retrain_pipeline_tests.gates.world import versions
 from retrain_pipeline_tests.governance.asking import Asking, make_people
-from retrain_pipeline_tests.release.test_rollout import GOOD, declare, live, prepared
+from retrain_pipeline_tests.release.staging import GOOD, declare, live, prepared
 
 pytestmark = [pytest.mark.requirement("B11", "C30"), pytest.mark.fault("G3")]
 STAGES = "{shadow_periods: 1, margin: 0.5, approval: required}"
