@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.governance.halting import RESUMED, disagreement, halted_words
+from retrain_pipeline.governance.halting import ESCALATION_HALTED, RESUMED, halted_words
 from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.triggers.errors import PolicyRefused
@@ -42,21 +42,20 @@ def _enter(ledger: "Ledger", model: str, action: str, because: str, actor: str) 
 
 
 def standing_word(ledger: "Asked", model: str) -> Entry | None:
-    """Return the newest word of a person on the retraining of a model."""
-    return ledger.latest(model, (HALTED, RESUMED))
+    """Return the newest word on the retraining of a model: of a person, or of validators that do not agree.
+
+    A person's resume ends both kinds of halt, so the newest tells all.
+    """
+    return ledger.latest(model, (HALTED, RESUMED, ESCALATION_HALTED))
 
 
 def halts(word: Entry | None) -> tuple[str, ...]:
-    """Return why a person halted the retraining; nothing when it goes on."""
+    """Return why the retraining is halted; nothing when it goes on."""
     if word is None or word.action == RESUMED:
         return ()
+    if word.action == ESCALATION_HALTED:
+        return (halted_words(word),)
     return (f"{word.payload['because']} ({word.actor}, {word.at_utc[:16]})",)
-
-
-def validators_halt(ledger: "Asked", model: str) -> tuple[str, ...]:
-    """Return why promotions are halted by validators that do not agree; nothing when they are not."""
-    found = disagreement(ledger, model)
-    return () if found is None else (halted_words(found),)
 
 
 def overruled(word: Entry | None, seq: int) -> bool:

@@ -11,7 +11,7 @@ from retrain_pipeline.periods import Calendar, as_utc
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.triggers.cost import retrain_cost
 from retrain_pipeline.triggers.course import Course
-from retrain_pipeline.triggers.halts import halts, overruled, standing_word, validators_halt
+from retrain_pipeline.triggers.halts import halts, overruled, standing_word
 from retrain_pipeline.triggers.policy import Attempt, Evidence, Fleet, Outcome, TriggerDecision, TriggerState
 from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline.verdicts import Verdict
@@ -66,7 +66,7 @@ def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet =
         in_flight=in_flight,
         on_trial=None if deployment is None else _on_trial(deployment.state),
         course=_course(monitored, evidence, age),
-        halted=(*halts(word), *validators_halt(ledger, model)),
+        halted=halts(word),
         overruled=evidence is not None and overruled(word, evidence.seq),
         fleet=fleet,
         cost=retrain_cost(ledger, spec),
