@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 ACTOR = "alerts"
 # What an entry must be for somebody to hear of it, and how urgent it is.
 ALERTING = {
+    "approval_withdrawn": "warning",
     "awaiting_approval": "warning",
     "contract_failed": "error",
     "data_doubted": "error",
     "drill_failed": "error",
     "dissented": "warning",
+    "escalation_halted": "error",
     "override_granted": "error",
+    "promotion_held": "warning",
     "refused": "warning",
     "rejected": "warning",
     "retrain_failed": "error",

@@ -30,6 +30,8 @@ LOOKS_AT = {
     "seed_noise": "Other seeds are as good.",
     "documentation": "What changed since the champion has a decision file that says why.",
     "footprint": "Peak memory of a fresh process within the declared limit.",
+    "guard": "Evidence on record that the update changes neither what is collected nor how users behave.",
+    "escalation": "Where something calls for it, a second validator judges other rows, and agrees.",
     "self_test": "The quality gate fails a known-bad candidate and passes a known-good one, in this very run.",
 }
 

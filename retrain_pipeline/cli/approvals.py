@@ -21,6 +21,7 @@ Key = Annotated[Path | None, typer.Option(help="Your private key's file. Default
 def add_approvals(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(approve)
+    app.command(name="withdraw-approval")(withdraw_approval)
     app.command()(release)
     app.command()(dissent)
     app.command()(override)
@@ -54,6 +55,17 @@ def approve(
         console.print(f"until {entry.payload['expires_at']}", highlight=False)
         if version is not None:
             console.print(f"now: retrain release {model} {version} (or materialize {model}/release)", soft_wrap=True)
+
+
+def withdraw_approval(model: Model, version: Version, because: Because, key: Key = None, home: Home = None) -> None:
+    """Take back what was approved of a version: it is not released by it, nor made champion at the end of a trial."""
+    from retrain_pipeline.cli.show import actor, person_key
+    from retrain_pipeline.release.approvals import withdraw_approval as take_back
+
+    with refusals_told():
+        ledger, signer = open_state(home).ledger, person_key(key)
+        entry = take_back(ledger, model, version, actor=actor(), key=signer, because=because)
+        console.print(f"{model} {version}: approvals are withdrawn by {entry.actor}, entry {entry.seq}")
 
 
 def release(model: Model, version: Version, home: Home = None) -> None:

@@ -139,7 +139,10 @@ def halt(model: Model, because: Because, home: Home = None) -> None:
 
 @app.command()
 def resume(model: Model, because: Because, home: Home = None) -> None:
-    """Let the sensor ask for retrains again; what the newest monitoring doubts is overruled, once."""
+    """Let the sensor ask for retrains again, and promotions go on where validators did not agree.
+
+    What the newest monitoring doubts is overruled, once.
+    """
     from retrain_pipeline.cli.show import actor
     from retrain_pipeline.triggers.halts import resume as resume_retraining
 

@@ -184,6 +184,11 @@ def show_explanation(console: Console, stores: "Stores", model: str, version: st
     if story.found is not None:
         console.print(f"  turns on {_turns_on(story.found)}", markup=False, highlight=False)
         console.print(f"  budget   {story.found.budget.words()}", markup=False, highlight=False)
+        if story.found.escalation is not None:
+            called = ", ".join(story.found.escalation.called) or "nothing"
+            console.print(f"  second   called for by {called}", markup=False, highlight=False)
+    if story.halted:
+        console.print(f"  [bold red]halted[/]   {escape(story.halted)}", highlight=False)
     console.print(f"  replayed {story.replayed}", markup=False, highlight=False)
     if story.gates:
         table = Table()

@@ -7,6 +7,7 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.documentation import changed_sections, documentation
 from retrain_pipeline.gates.evidence import GateResult, Mode, read_evidence
 from retrain_pipeline.gates.fresh import footprint, measure
+from retrain_pipeline.gates.guard import guard
 from retrain_pipeline.gates.operation import latency_of
 from retrain_pipeline.gates.refits import reproducible, seed_noise_of
 from retrain_pipeline.gates.required import required_gates
@@ -14,7 +15,9 @@ from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.material import Material
+    from retrain_pipeline.learning.manifest import VersionManifest
     from retrain_pipeline.ledger.entries import DeploymentRow
+    from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.stores import Stores
 
@@ -39,9 +42,20 @@ def look_beyond(
         found["seed_noise"] = seed_noise_of(material, reference, mode, gates.refits - 1)
     if "documentation" in required:
         found["documentation"] = _documented(stores, declaration, material, deployed)
+    if "guard" in required:
+        found["guard"] = guard_now(stores, material.manifest, deployed.state["champion"] if deployed else None)
     if gates.max_rss_mb is not None:
         found |= _fresh(stores, material, gates.max_rss_mb)
     return tuple(found[gate] for gate in required if gate in found)
+
+
+def guard_now(
+    stores: "Stores", manifest: "VersionManifest", champion: str | None, ledger: "Asked | None" = None
+) -> GateResult:
+    """Judge an update by the guard evidence that is on record now, or was in a ledger of then."""
+    entry = stores.ledger.latest(manifest.model, "candidate_registered", manifest.version)
+    digest = str(entry.payload["manifest"]) if entry is not None else ""
+    return guard(ledger or stores.ledger, stores.artifacts, manifest, digest, champion)
 
 
 def _documented(

@@ -146,7 +146,9 @@ def question(terms: Mapping[str, Any], spec: "ModelSpec") -> str:
     """
     names = ("model", "manifest", "champion_manifest", "mode")
     how = {"metric": spec.problem.success.metric, "margin": spec.gates.margin, "block_hours": spec.gates.block_hours}
-    return digest_of({name: terms[name] for name in names} | how)
+    # Rows that are kept back are not asked: another share is another question.
+    kept = {"kept": spec.gates.escalate.share} if spec.gates.escalate is not None else {}
+    return digest_of({name: terms[name] for name in names} | how | kept)
 
 
 def account(

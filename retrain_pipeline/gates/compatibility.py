@@ -34,23 +34,39 @@ class Asked:
     probabilities: bool = True
 
 
-def contract(asked: Asked, models: tuple[Answers, ...]) -> GateResult:
-    """Judge that each model (the candidate, the champion on the new data) takes the columns there are, answers in kind.
+Look = tuple[Asked, tuple[Answers, ...]]
+
+
+def contract(asked: Asked, models: tuple[Answers, ...], earlier: Look | None = None) -> GateResult:
+    """Judge that each model takes the columns there are and answers in kind, on rows of the present schema and on those
+    of the champion's: old model × new data, and new model × old data.
 
     One prediction a row; numbers for regression, probabilities in [0, 1] with binary labels (when the metric is made of
     them), known classes otherwise.
+
+    Parameters
+    ----------
+    models
+        Candidate and champion on the present rows.
+    earlier
+        Both on rows as the champion learned from; what these lack is missing there. None before the first release.
     """
-    task, columns, rows = asked.task, asked.columns, asked.rows
-    problems = [problem for model in models for problem in _problems(asked, model)]
-    names = " and ".join(model.name for model in models)
-    words = "; ".join(problems)[:2000] if problems else f"{names}: {len(columns)} columns in, {rows} {task} answers out"
+    looks = {"present": (asked, models)} | ({"earlier": earlier} if earlier is not None else {})
+    cells = {
+        f"{model.name} on {schema} rows": _problems(one, model)
+        for schema, (one, answers) in looks.items()
+        for model in answers
+    }
+    problems = [f"{cell}: {problem}" for cell, found in cells.items() for problem in found]
+    matrix = ", ".join(f"{cell} {'FAIL' if found else 'PASS'}" for cell, found in cells.items())
+    told = "; ".join(problems) or f"{len(asked.columns)} columns in, {asked.rows} {asked.task} answers out"
     return GateResult(
         gate="contract",
         verdict=Verdict.FAIL if problems else Verdict.PASS,
         statistic=float(len(problems)),
         threshold=0.0,
-        n=rows,
-        words=words,
+        n=asked.rows,
+        words=f"{told} [{matrix}]"[:2000],
     )
 
 

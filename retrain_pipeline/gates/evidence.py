@@ -67,10 +67,27 @@ class ValidatedLoss(Strict):
     n: int
 
 
+class Escalation(Strict):
+    """What might have called for a second validator, and what that one found where it was called."""
+
+    looked: tuple[GateResult, ...]
+    """Each that may call for it; what does not PASS called."""
+    rows: EvaluationRows | None
+    """The rows that it judged, none of which the gates have seen; None where it was not called, or had none."""
+    second: GateResult | None
+    """What it found of quality; None where it was not called."""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Names of what called."""
+        return tuple(one.gate for one in self.looked if one.verdict is not Verdict.PASS)
+
+
 class Evidence(Strict):
     """One judgement of one candidate version, whole: inputs by digest, results of all gates, the worst as verdict."""
 
-    schema_: Literal["evidence/2"] = Field("evidence/2", alias="schema", serialization_alias="schema")
+    schema_: Literal["evidence/2", "evidence/3"] = Field("evidence/2", alias="schema", serialization_alias="schema")
+    """Format 3 has `escalation`; where a policy does not escalate, evidence is of format 2."""
     model: str
     version: str
     manifest: Digest
@@ -95,6 +112,7 @@ class Evidence(Strict):
     """What would have changed the verdict."""
     validated_loss: ValidatedLoss | None
     plots: dict[str, Digest] = Field(default_factory=dict)
+    escalation: Escalation | None = None
     code: CodeRevision
     """The project's code that judged. A release by another commit is refused."""
 
@@ -109,6 +127,8 @@ class Evidence(Strict):
             self.mode == "first"
         ):
             raise ValueError("mode first goes with no champion, the other modes with a champion and its manifest")
+        if (self.schema_ == "evidence/3") != (self.escalation is not None):
+            raise ValueError("escalation is what format 3 has and format 2 has not")
         return self
 
     def result(self, gate: str) -> GateResult | None:
@@ -124,11 +144,12 @@ class Evidence(Strict):
     def artifacts(self) -> list[str]:
         """Digests of everything that this judgement stands on and shows, sorted."""
         others = [self.champion_manifest] if self.champion_manifest else []
+        others += [self.escalation.rows.digest] if self.escalation and self.escalation.rows else []
         return sorted({self.manifest, self.policy, self.evaluation.digest, *others, *self.plots.values()})
 
     def document(self) -> dict[str, Any]:
         """Return the evidence as JSON values: what is stored, and what a card points into."""
-        return self.model_dump(mode="json", by_alias=True)
+        return self.model_dump(mode="json", by_alias=True, exclude=None if self.escalation else {"escalation"})
 
     @property
     def judgement_digest(self) -> str:

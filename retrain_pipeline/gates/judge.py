@@ -7,7 +7,10 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.budget import Rows, account, question
 from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import JudgementRefused
+from retrain_pipeline.gates.escalation import GATE as ESCALATION
+from retrain_pipeline.gates.escalation import answer, escalate, halt_entry, since_second
 from retrain_pipeline.gates.evidence import (
+    Escalation,
     EvaluationRows,
     Evidence,
     GateResult,
@@ -126,7 +129,7 @@ def _terms(
     }
 
 
-Looked = tuple[tuple[GateResult, ...], ValidatedLoss | None, dict[str, str]]
+Looked = tuple[tuple[GateResult, ...], ValidatedLoss | None, dict[str, str], Escalation | None]
 
 
 def _look(
@@ -149,16 +152,23 @@ def _look(
     try:
         loaded = load_version(stores, spec.name, version)
     except PermanentError as error:
-        return (*_could_not_look(str(error), gates, "fingerprint"), fingerprint("", None, str(error))), None, {}
+        told = (*_could_not_look(str(error), gates, "fingerprint"), fingerprint("", None, str(error)))
+        return told, None, {}, None
     try:
         champion = (deployed.state["champion"], deployed.state["evidence"]) if deployed else (None, None)
         material = read_material(stores, spec, loaded, *champion)
     except PermanentError as error:
-        return _could_not_look(str(error), gates), None, {}
+        return _could_not_look(str(error), gates), None, {}, None
     found = {one.gate: one for one in look(material, mode, spent)}
     found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode, deployed)}
+    escalation = None
+    if spec.gates.escalate is not None:
+        others = [found[gate] for gate in gates if gate in found]
+        since, keep = since_second(stores.ledger, spec.name), stores.artifacts.put
+        escalation = escalate(stores, material, mode, others, champion[0], since, keep)
+        found[ESCALATION] = answer(escalation, others)
     results = tuple(found[gate] for gate in gates if gate in found)
-    return results, _validated_loss(material), _plots(stores, material)
+    return results, _validated_loss(material), _plots(stores, material), escalation
 
 
 def _could_not_look(why: str, gates: tuple[str, ...], *but: str) -> tuple[GateResult, ...]:
@@ -218,9 +228,11 @@ def _plots(stores: "Stores", material: "Material") -> dict[str, str]:
 
 
 def _evidence(terms: Mapping[str, Any], frozen: "TrainingSet", looked: Looked) -> Evidence:
-    results, loss, plots = looked
+    results, loss, plots, escalation = looked
+    known = {"schema": "evidence/3", "escalation": escalation} if escalation is not None else {}
     return Evidence(
         **terms,
+        **known,
         as_of=frozen.as_of,
         training_set=frozen.digest,
         evaluation=EvaluationRows(
@@ -241,12 +253,16 @@ def _record(stores: "Stores", evidence: Evidence, run_id: str | None, actor: str
     digest = store_evidence(stores.artifacts, evidence)
     entry = stores.ledger.append(judged_entry(evidence, digest, run_id, actor))
     recorded = str(entry.payload["evidence"])
+    if (halted := halt_entry(evidence, recorded, run_id, actor)) is not None:
+        stores.ledger.append(halted)
     return Judgement(evidence if recorded == digest else read_evidence(stores.artifacts, recorded), recorded)
 
 
 def judged_entry(evidence: Evidence, digest: str, run_id: str | None, actor: str) -> NewEntry:
     """Return the entry of a judgement: its evidence by digest, and what the error budget is counted from."""
     rows = evidence.evaluation
+    asked = evidence.escalation is not None and evidence.escalation.second is not None
+    escalated = {"escalated": list(evidence.escalation.called)} if asked and evidence.escalation else {}
     return NewEntry(
         actor=actor,
         action="judged",
@@ -261,6 +277,7 @@ def judged_entry(evidence: Evidence, digest: str, run_id: str | None, actor: str
             "question": evidence.budget.question,
             "alpha_spent": evidence.budget.spent,
             "rows": {"digest": rows.digest, "from": rows.from_, "until": rows.until},
+            **escalated,
         },
         run_id=run_id,
         epoch=evidence.epoch,

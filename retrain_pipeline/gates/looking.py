@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
-from retrain_pipeline.gates.compatibility import Answers, Asked, contract, disjoint
+from retrain_pipeline.gates.compatibility import Answers, Asked, Look, contract, disjoint
 from retrain_pipeline.gates.evidence import GateResult, Mode
 from retrain_pipeline.gates.groups import groups
+from retrain_pipeline.gates.known import wrong_about_candidates
 from retrain_pipeline.gates.labels import LabelRows, labels, leakage
 from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
@@ -98,7 +100,35 @@ def _contract(material: Material) -> GateResult:
         probabilities=material.spec.problem.success.metric != "error",
     )
     sides = [side for side in (material.candidate, material.champion) if side is not None]
-    return contract(asked, tuple(Answers(side.name, side.takes, side.predictions, side.why_not) for side in sides))
+    present = tuple(Answers(side.name, side.takes, side.predictions, side.why_not) for side in sides)
+    return contract(asked, present, _earlier(material, asked, sides))
+
+
+def _earlier(material: Material, asked: Asked, sides: list[Side]) -> Look | None:
+    """Return what both models say of rows of the champion's schema; None where there is no champion that loads.
+
+    A column that the release adds is missing in such rows: it is, wherever they are read after it.
+    """
+    rows = material.earlier
+    if rows is None:
+        return None
+    added = [name for side in sides for name in side.takes if name not in rows]
+    shaped = rows.assign(**dict.fromkeys(added))
+    known = [str(one) for side in sides for one in getattr(side.pipeline, "classes_", ())]
+    classes = tuple(sorted({*asked.classes, *known})) if asked.task == "multiclass" else ()
+    asked = replace(asked, columns=tuple(shaped.columns), rows=len(shaped), classes=classes)
+    return asked, tuple(_answering(material, side, shaped) for side in sides)
+
+
+def _answering(material: Material, side: Side, rows: "pd.DataFrame") -> Answers:
+    from retrain_pipeline.learning.guarded import FitFailed, guarded
+    from retrain_pipeline.learning.prediction import predict
+
+    try:
+        told = guarded(lambda: predict(side.pipeline, material.frames.task, rows).frame)
+    except (PermanentError, FitFailed) as error:
+        return Answers(side.name, side.takes, None, str(error))
+    return Answers(side.name, side.takes, told)
 
 
 def _success(material: Material) -> GateResult:
@@ -252,4 +282,6 @@ def _self_test(material: Material, reference: Side | None, main: Paired | None, 
         return _nothing("self_test", material, reference)
     dealt = np.random.default_rng(material.seed).permutation(len(told))
     shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
-    return self_test(main, shuffled[material.unseen], mode, material.spec.gates)
+    answering = material.baselines["linear"] if material.champion is None else material.champion
+    others = wrong_about_candidates(material, answering)
+    return self_test(main, shuffled[material.unseen], mode, material.spec.gates, others)

@@ -7,6 +7,7 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.compatibility import Seen, seen_rows
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import read_evidence
+from retrain_pipeline.gates.kept import second_rows, without
 from retrain_pipeline.learning.errors import FeaturesMissing, LossNotComputable
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Material:
     champion: Side | None
     champion_validated: float | None
     """The most that the champion's mean row loss was by its own evidence: mean and two standard errors."""
+    earlier: "pd.DataFrame | None"
+    """Rows as the champion learned from (its probe set): the schema before this one. None without a champion."""
     baselines: dict[str, Side | None]
     digests: "NDArray[np.uint64]"
     event_time: "pd.Series[Any]"
@@ -75,6 +78,7 @@ def read_material(
 ) -> Material:
     """Return the material for judging a loaded candidate against a champion version and what was validated of it.
 
+    Rows that are kept back for a second validator (`gates.escalate`) are not in it.
     A champion or baseline that does not load is a side that could not answer, with the reason.
 
     Raises
@@ -89,8 +93,12 @@ def read_material(
     from retrain_pipeline.learning.training_set import read_training_set
 
     manifest, frozen = loaded.manifest, loaded.manifest.frozen
+    as_of = datetime.fromisoformat(frozen.as_of)
     frames = read_training_set(stores, frozen)
-    champion_side, champion_seen = _champion(stores, spec, frames, champion)
+    kept = second_rows(stores, spec, frames.eval_keys, as_of)
+    if kept.any():
+        frames = without(frames, kept)
+    champion_side, champion_seen, earlier = _champion(stores, spec, frames, champion)
     return Material(
         spec=spec,
         manifest=manifest,
@@ -100,12 +108,13 @@ def read_material(
         fidelity=loaded.fidelity,
         champion=champion_side,
         champion_validated=_validated(stores, champion_evidence),
+        earlier=earlier,
         baselines={name: _baseline(stores, spec, frames, manifest, name) for name in ("dummy", "linear")},
         digests=row_digests(frames.eval_keys),
         event_time=frames.eval_keys["_event_time"],
         candidate_seen=_seen(stores, "candidate", frozen),
         champion_seen=champion_seen,
-        slices=slice_values(stores, spec, frames.eval_keys, datetime.fromisoformat(frozen.as_of)),
+        slices=slice_values(stores, spec, frames.eval_keys, as_of),
         model_bytes=len(stores.artifacts.get(manifest.model_artifact)),
     )
 
@@ -142,19 +151,21 @@ def _asked(name: str, spec: "ModelSpec", frames: "Frames", pipeline: Any) -> Sid
 
 def _champion(
     stores: "Stores", spec: "ModelSpec", frames: "Frames", version: str | None
-) -> tuple[Side | None, Seen | None]:
+) -> "tuple[Side | None, Seen | None, pd.DataFrame | None]":
+    from retrain_pipeline.learning.fingerprint import read_probe
     from retrain_pipeline.learning.versions import load_version
 
     if version is None:
-        return None, None
+        return None, None, None
     try:
         loaded = load_version(stores, spec.name, version)
     except PermanentError as error:
         import pandas as pd
 
         nothing = Seen("champion", None, pd.Timestamp.min.tz_localize("UTC"))
-        return Side("champion", (), None, None, None, f"{version} does not load: {error}"), nothing
-    return _asked("champion", spec, frames, loaded.pipeline), _seen(stores, "champion", loaded.manifest.frozen)
+        return Side("champion", (), None, None, None, f"{version} does not load: {error}"), nothing, None
+    side, seen = _asked("champion", spec, frames, loaded.pipeline), _seen(stores, "champion", loaded.manifest.frozen)
+    return side, seen, read_probe(stores.artifacts.get(loaded.manifest.probe.artifact))[0]
 
 
 def _baseline(

@@ -11,6 +11,7 @@ from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.material import Material, Side
+    from retrain_pipeline.learning.reproduce import Reproduction
     from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.stores import Stores
 
@@ -28,6 +29,11 @@ def reproducible(stores: "Stores", declaration: "Declaration", version: str) -> 
     except (PermanentError, FitFailed) as error:
         words = f"it could not be fitted again: {error}"
         return GateResult(gate="reproducible", verdict=Verdict.INCONCLUSIVE, words=words[:2000])
+    return reproduced(found)
+
+
+def reproduced(found: "Reproduction") -> GateResult:
+    """Judge a fit that was done again."""
     if found.same:
         words = "fitted again from its manifest, it gives the same answers"
         return GateResult(gate="reproducible", verdict=Verdict.PASS, n=1, words=words)

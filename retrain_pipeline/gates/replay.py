@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.canonical import digest_of, sha256
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.budget import Account, Rows, account
+from retrain_pipeline.gates.escalation import answer, disagreements, escalate, since_second
 from retrain_pipeline.gates.evidence import Evidence, GateResult, policy_document, read_evidence
 from retrain_pipeline.gates.judge import tells_of
 from retrain_pipeline.gates.required import required_gates
@@ -28,7 +29,7 @@ DECLARED: Mapping[str, Callable[[Gates], float]] = {
     "footprint": lambda gates: gates.max_rss_mb or math.inf,
 }
 """Gates of which the whole decision is: the measured statistic is at most a declared number."""
-_STORED = frozenset({"latency", "size", "footprint", "reproducible", "seed_noise", "documentation"})
+_STORED = frozenset({"latency", "size", "footprint", "reproducible", "seed_noise", "documentation", "guard"})
 """Gates that a replay does not look with again: what they measured or fitted then stands."""
 
 
@@ -83,10 +84,30 @@ def contradictions(stores: "Stores", entry: "Entry", evidence: Evidence) -> list
         found.append(f"the results give {verdict}")
     if evidence.turning != turning(evidence.results):
         found.append("what it turned on does not follow from the results")
+    found += _asked_beyond(stores, entry, evidence, gates)
     budget = _account(stores, entry, evidence, gates.alpha)
     if budget != evidence.budget:
         found.append(f"the record gives another error budget: {budget.words()}")
     return found
+
+
+def _asked_beyond(stores: "Stores", entry: "Entry", evidence: Evidence, gates: Gates) -> list[str]:
+    """Return what of escalation and guard does not follow from the policy, the results and the record of then."""
+    from retrain_pipeline.gates.beyond import guard_now
+    from retrain_pipeline.learning.versions import read_manifest
+
+    if gates.escalate is None and gates.guard == "none":
+        return disagreements(evidence, gates, 0)
+    before = PastLedger(stores.ledger.entries(model=evidence.model), entry.seq - 1)
+    found = disagreements(evidence, gates, since_second(before, evidence.model))
+    told = evidence.result("guard")
+    if told is None or told.verdict is not Verdict.PASS:
+        return found
+    try:
+        again = guard_now(stores, read_manifest(stores, evidence.model, evidence.version), evidence.champion, before)
+    except PermanentError as error:
+        return [*found, f"guard cannot be taken again: {error}"]
+    return found if again == told else [*found, f"the record gives {again.verdict} of guard: {again.words}"]
 
 
 def redecided(result: GateResult, gates: Gates) -> GateResult:
@@ -132,7 +153,7 @@ def _replayed(stores: "Stores", spec: "ModelSpec", whole: "Sequence[Entry]", ent
         how = "another policy, looked at again"
     stored = {result.gate: redecided(result, spec.gates) for result in evidence.results}
     try:
-        found = _looked_again(stores, spec, whole, entry, evidence)
+        found = _looked_again(stores, spec, whole, entry, evidence, tuple(stored.values()))
         kept = {gate: one for gate, one in stored.items() if gate in _STORED & {*required_gates(spec.gates)}}
         results = {one.gate: one for one in found} | kept
     except PermanentError as error:
@@ -145,17 +166,33 @@ def _replayed(stores: "Stores", spec: "ModelSpec", whole: "Sequence[Entry]", ent
 
 
 def _looked_again(
-    stores: "Stores", spec: "ModelSpec", whole: "Sequence[Entry]", entry: "Entry", evidence: Evidence
+    stores: "Stores",
+    spec: "ModelSpec",
+    whole: "Sequence[Entry]",
+    entry: "Entry",
+    evidence: Evidence,
+    stored: "Sequence[GateResult]",
 ) -> tuple[GateResult, ...]:
     from retrain_pipeline.gates.looking import look
     from retrain_pipeline.gates.material import read_material
     from retrain_pipeline.learning.versions import load_version
 
-    deployed = PastLedger(whole, entry.seq - 1).deployment(spec.name)
+    past = PastLedger(whole, entry.seq - 1)
+    deployed = past.deployment(spec.name)
     champion = (deployed.state["champion"], deployed.state["evidence"]) if deployed else (None, None)
     loaded = load_version(stores, spec.name, evidence.version)
     material = read_material(stores, spec, loaded, *champion)
-    return look(material, evidence.mode, _account(stores, entry, evidence, spec.gates.alpha).spent)
+    found = look(material, evidence.mode, _account(stores, entry, evidence, spec.gates.alpha).spent)
+    if spec.gates.escalate is None:
+        return found
+    # What is not looked at with again counts here as it was found then.
+    required = required_gates(spec.gates)
+    known = {one.gate: one for one in found} | {
+        one.gate: one for one in stored if one.gate in _STORED and one.gate in required
+    }
+    others = [known[gate] for gate in required if gate in known]
+    again = escalate(stores, material, evidence.mode, others, champion[0], since_second(past, spec.name), sha256)
+    return (*found, answer(again, others))
 
 
 def _changed(evidence: Evidence, results: Mapping[str, GateResult], missing: Sequence[str]) -> tuple[Changed, ...]:

@@ -32,5 +32,8 @@ def required_gates(gates: "Gates") -> tuple[str, ...]:
         "seed_noise": gates.refits >= 2,
         "footprint": gates.max_rss_mb is not None,
         "documentation": gates.documentation,
+        "guard": gates.guard == "required",
+        # Last: what the others found is what calls for it.
+        "escalation": gates.escalate is not None,
     }
     return (*GATES, *(gate for gate, wanted in declared.items() if wanted))

@@ -1,5 +1,6 @@
 """The gate judges candidates whose answer is known. A gate that passes a bad one proves nothing about ours (G28)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def self_test(
-    paired: Paired, shuffled: "NDArray[np.float64] | None", mode: Mode, gates: "Gates | None" = None
+    paired: Paired,
+    shuffled: "NDArray[np.float64] | None",
+    mode: Mode,
+    gates: "Gates | None" = None,
+    others: Sequence[str] = (),
 ) -> GateResult:
     """Judge known-bad and known-good candidates through `quality`, and known numbers through the gates with a limit.
 
@@ -32,6 +37,8 @@ def self_test(
         The mode of the judgement.
     gates
         The declared limits; by default `quality` alone is tested.
+    others
+        Gates that answered wrongly about candidates that are known to them (`known.wrong_about_candidates`).
 
     FAIL when a known-bad candidate passes: the shuffled predictions (where they are worse than what the margin allows,
     as those of a constant model are not), or one with three times the reference's losses. INCONCLUSIVE when a
@@ -44,9 +51,9 @@ def self_test(
         bad["its predictions shuffled"] = shuffled
     passed = [name for name, losses in bad.items() if _verdict(paired, losses, paired.reference, mode) is Verdict.PASS]
     n = len(paired.candidate)
-    wrong = [] if gates is None else _wrong_about_limits(gates)
+    wrong = sorted({*others, *([] if gates is None else _wrong_about_limits(gates))})
     if wrong:
-        words = f"gates that answer wrongly about known numbers: {', '.join(wrong)}: their verdicts mean nothing"
+        words = f"gates that answer wrongly about what is known: {', '.join(wrong)}: their verdicts mean nothing"
         return GateResult(
             gate="self_test", verdict=Verdict.FAIL, statistic=float(len(wrong)), threshold=0.0, n=n, words=words
         )

@@ -103,13 +103,20 @@ def slice_values(stores: "Stores", spec: "ModelSpec", keys: "pd.DataFrame", as_o
     DataFrame
         The slice columns only, index as `keys`; a row that raw lacks has missing values.
     """
-    identity = [*spec.data.key, "_event_time"]
     names = list(dict.fromkeys([*spec.gates.slices, *spec.gates.groups]))
+    return raw_values(stores, spec, keys, as_of, names)
+
+
+def raw_values(
+    stores: "Stores", spec: "ModelSpec", keys: "pd.DataFrame", as_of: datetime, names: Sequence[str]
+) -> "pd.DataFrame":
+    """Return named columns of rows from `raw`, as `slice_values`."""
+    identity = [*spec.data.key, "_event_time"]
     calendar = spec.data.time.calendar()
     periods = sorted({calendar.key(moment) for moment in keys["_event_time"].dt.floor("h").unique()})
     wanted = list(dict.fromkeys([*identity, *names]))
     raw = stores.lake.read(spec.name, "raw", periods=periods, known_by=as_of, columns=wanted)
     if raw.empty:
-        return keys.reindex(columns=names)
+        return keys.reindex(columns=list(names))
     joined = keys.merge(raw.drop_duplicates(identity), on=identity, how="left", validate="one_to_one")
-    return joined.set_index(keys.index)[names]
+    return joined.set_index(keys.index)[list(names)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
+from retrain_pipeline.governance.halting import disagreement, halted_words
 from retrain_pipeline.lanes import ENDED, OPENED
 from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.release.state import Deployment
@@ -37,6 +38,7 @@ _ACTIONS = (
     "awaiting_approval",
     "dissented",
     "approved",
+    "approval_withdrawn",
     "plan_approved",
     "policy_accepted",
     "override_granted",
@@ -47,6 +49,8 @@ _ACTIONS = (
     "data_doubted",
     "retraining_halted",
     "retraining_resumed",
+    "escalation_halted",
+    "promotion_held",
     "retrain_scored",
     "contract_failed",
     "run_failed",
@@ -125,6 +129,8 @@ class Story:
     """The evidence itself."""
     replayed: str = "never judged"
     """What comes of judging again from the stored evidence alone."""
+    halted: str | None = None
+    """Why promotions of the model are halted: validators do not agree, and nobody has resolved it."""
 
 
 def history(stores: "Stores", model: str) -> list[Event]:
@@ -208,6 +214,7 @@ def explain(stores: "Stores", model: str, version: str) -> Story:
         events=[_event(entry) for entry in entries],
         found=evidence,
         replayed=_replayed(stores, judged, evidence),
+        halted=halted_words(halt) if (halt := disagreement(stores.ledger, model)) is not None else None,
     )
 
 

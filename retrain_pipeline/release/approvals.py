@@ -33,6 +33,8 @@ MIN_REASON = 10
 Kind = Literal["release", "plan", "override"]
 ENTERED: dict[Kind, str] = {"release": "approved", "plan": "plan_approved", "override": "override_granted"}
 """The action of the entry of each kind of statement."""
+APPROVAL_WITHDRAWN = "approval_withdrawn"
+"""The action of the entry after which the approvals of its version before it hold no more."""
 ACTION_OF: dict[Kind, Action] = {"release": "approve", "plan": "approve", "override": "override"}
 LONGEST: dict[Kind, timedelta] = {
     "release": timedelta(days=30),
@@ -164,6 +166,32 @@ def enter(ledger: "Ledger", statement: Statement, key: "SigningKey | None") -> E
             key=f"{ENTERED[statement.kind]}:{statement.nonce}",
         )
     )
+
+
+def withdraw_approval(
+    ledger: "Ledger", model: str, version: str, *, actor: str, key: "SigningKey | None", because: str
+) -> Entry:
+    """Enter that the approvals of a version that are on record hold no more; a newer one may be given.
+
+    Whoever may approve may withdraw, their own word and others'.
+
+    Raises
+    ------
+    NotAllowed
+        When the person may not approve; the attempt is an entry.
+    ApprovalRefused
+        Without a reason, a signature where words are signed, or an approval to withdraw.
+    """
+    because, roles = " ".join(because.split()), project_roles()
+    if len(because) < MIN_REASON:
+        raise ApprovalRefused(f"{model}: give a reason of at least {MIN_REASON} characters (because)")
+    given = ledger.latest(model, ENTERED["release"], version)
+    if given is None:
+        raise ApprovalRefused(f"{model} {version}: there is no approval to withdraw")
+    actor = speaker(ledger, model, actor, key, roles)
+    granted = check(ledger, actor, "approve", model, version)
+    payload = {"because": because[:1000], **granted.payload()}
+    return ledger.append(NewEntry(actor, APPROVAL_WITHDRAWN, model, version, payload))
 
 
 def speaker(ledger: "Ledger", model: str, actor: str, key: "SigningKey | None", roles: Roles | None) -> str:

@@ -127,14 +127,23 @@ def _not_yet(look: Look) -> str | None:
     if loss is None:
         return "no comparison of losses"
     last = at is None or at == len(declared) - 1
-    way_back = look.result("drill")
-    if last and (way_back is None or way_back.verdict is not Verdict.PASS):
-        return way_back.words if way_back else "nobody has seen that the way back was rehearsed"
+    if last and (why := _not_allowed(look)) is not None:
+        return why
     if loss.verdict is Verdict.PASS:
         return None
     if not last and not loss.n and guess is not None and guess.verdict is Verdict.PASS:
         return None
     return f"cannot tell yet: {loss.words}"
+
+
+def _not_allowed(look: Look) -> str | None:
+    """Return what besides its losses keeps a version from serving everybody, or None."""
+    way_back, permit = look.result("drill"), look.result("permit")
+    if way_back is None or way_back.verdict is not Verdict.PASS:
+        return way_back.words if way_back else "nobody has seen that the way back was rehearsed"
+    if permit is not None:
+        return None if permit.verdict is Verdict.PASS else permit.words
+    return "nobody has looked whether it may become champion" if look.rollout.approval == "required" else None
 
 
 def _onward(look: Look) -> Step:

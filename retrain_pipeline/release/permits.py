@@ -92,9 +92,17 @@ def plan_subject(declaration: "Declaration", plan: change_plan.ChangePlan) -> Su
 
 
 def find_permit(
-    stores: "Stores", declaration: "Declaration", evidence: "Evidence", digest: str, manifest: "VersionManifest"
+    stores: "Stores",
+    declaration: "Declaration",
+    evidence: "Evidence",
+    digest: str,
+    manifest: "VersionManifest",
+    *,
+    begun: int | None = None,
 ) -> Permit:
     """Return what lets a version through: nothing is needed, an approval, the change plan, an override; in this order.
+
+    `begun` is the entry that put it on trial, where a trial is to end: what was used there may be used for this.
 
     Raises
     ------
@@ -104,9 +112,11 @@ def find_permit(
     if declaration.spec.rollout.approval == "none":
         return Permit({"kind": "none"})
     ways: dict[str, Callable[[], Permit]] = {
-        "no approval": lambda: _by_statement(stores, version_subject(stores, declaration, evidence, digest, manifest)),
+        "no approval": lambda: _by_statement(
+            stores, version_subject(stores, declaration, evidence, digest, manifest), begun
+        ),
         "outside the change plan": lambda: _by_plan(stores, declaration, manifest),
-        "no override": lambda: _by_statement(stores, override_subject(declaration, evidence, digest)),
+        "no override": lambda: _by_statement(stores, override_subject(declaration, evidence, digest), begun),
     }
     reasons, against = [], objections(stores.ledger, evidence.model, evidence.version)
     for words, way in ways.items():
@@ -161,9 +171,9 @@ def _note_awaiting(
     )
 
 
-def _by_statement(stores: "Stores", subject: Subject) -> Permit:
+def _by_statement(stores: "Stores", subject: Subject, begun: int | None) -> Permit:
     def holds() -> Standing:
-        return standing(stores.ledger, subject)
+        return standing(stores.ledger, subject, begun=begun)
 
     found = holds()
     said = found.statement

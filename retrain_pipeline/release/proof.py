@@ -43,12 +43,25 @@ def checked_evidence(stores: "Stores", declaration: "Declaration", version: str,
         raise ReleaseRefused(f"{what}: no result of gate {', '.join(evidence.missing_gates)}; judge it again")
     if evidence.verdict is not Verdict.PASS and not may_be_tried(declaration.spec, evidence):
         raise ReleaseRefused(f"{what}: the verdict is {evidence.verdict}: {not_passed(evidence)}")
+    if "guard" in evidence.required:
+        _check_guard(stores, evidence)
     wrong = [contradictions(stores, entry, evidence) for entry in judged if entry.payload.get("evidence") == digest]
     if all(wrong):
         raise ReleaseRefused(
             f"{what}: the judgement does not follow from the record: {'; '.join(wrong[0])}; judge it again"
         )
     return evidence
+
+
+def _check_guard(stores: "Stores", evidence: Evidence) -> None:
+    """Refuse a version whose guard evidence is not a PASS any more: it may have been looked at again since."""
+    from retrain_pipeline.gates.beyond import guard_now
+    from retrain_pipeline.learning.versions import read_manifest
+
+    manifest = read_manifest(stores, evidence.model, evidence.version)
+    now = guard_now(stores, manifest, evidence.champion)
+    if now.verdict is not Verdict.PASS:
+        raise ReleaseRefused(f"{evidence.model} {evidence.version}: guard is {now.verdict} now: {now.words}")
 
 
 def loadable(stores: "Stores", declaration: "Declaration", evidence: Evidence) -> "VersionManifest":

@@ -13,6 +13,7 @@ from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.moment import check_not_halted, unless_halted
 from retrain_pipeline.release.permits import Permit, permit_or_wait
 from retrain_pipeline.release.proof import checked_evidence, loadable, not_passed
 from retrain_pipeline.release.stages import holdback_after, may_be_tried, stage
@@ -66,8 +67,8 @@ def release(
     ReleaseRefused
         When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
         verdict is not PASS; when the run was closed as failed; when policy or code are no longer those that judged;
-        when the way back was not rehearsed; when somebody changed the deployment since (then a `superseded` entry is
-        written); or when the version does not load.
+        when the way back was not rehearsed; when validators do not agree and nobody has resolved it; when somebody
+        changed the deployment since (then a `superseded` entry is written); or when the version does not load.
     ApprovalRefused
         When approval is required and nothing lets the version through (then an `awaiting_approval` entry is written).
     NotAllowed
@@ -83,6 +84,7 @@ def release(
     if before is not None and on is not None and (on.version, on.evidence) == (version, evidence_digest):
         return ReleaseOutcome(False, before, epoch, f"{version} is on trial by this evidence already", on.stage)
     _check_open(stores, model, version, run_id)
+    check_not_halted(stores.ledger, model)
     _check_policy(declaration, evidence)
     if epoch != evidence.epoch:
         raise _superseded(stores, evidence, evidence_digest, epoch, before, run_id, actor)
@@ -90,6 +92,7 @@ def release(
     if (way_back := rehearsed(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{model} {version}: {way_back.words}")
     permit = permit_or_wait(stores, declaration, evidence, evidence_digest, manifest, run_id, actor)
+    permit = unless_halted(stores.ledger, model, permit)
     try:
         if declaration.spec.rollout.staged and before is not None:
             tried = stage(stores, declaration.spec, evidence, evidence_digest, manifest, before, permit, run_id, actor)

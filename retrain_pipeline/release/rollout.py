@@ -17,6 +17,7 @@ from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.guardrails import guardrail_results
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.release.look import Look, next_step, read_look
+from retrain_pipeline.release.moment import permitted
 from retrain_pipeline.release.proof import still_proved
 from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.release.stages import apply
@@ -76,7 +77,7 @@ def roll(
         return RolloutReport(spec.name, period, "none", words, deployment.champion, on.version, on.stage, on.share)
     digest = _entered(stores, declaration, period, end, epoch, deployment, on, run_id, actor)
     try:
-        step, after = apply(stores, spec, digest, deployment, run_id, actor)
+        step, after = apply(stores, declaration, digest, deployment, run_id, actor)
     except StaleEpoch as stale:
         words = f"the deployment moved on to epoch {stale.found} meanwhile; the next period will tell"
         return RolloutReport(spec.name, period, "overtaken", words, deployment.champion, on.version, on.stage, on.share)
@@ -152,6 +153,8 @@ def _look(
     if on.stage == "canary":
         results += split_results(stores, spec, deployment.routing(), stage_from, end)
         results += guardrail_results(stores, spec, period, stage_from, end)
+    if (may := permitted(stores, declaration, on)) is not None:
+        results.append(may)
     return Look(
         model=spec.name,
         version=on.version,

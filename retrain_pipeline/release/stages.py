@@ -1,10 +1,11 @@
 """Changes of who is on trial: staged, moved on, made champion, taken back. Each is one compare-and-swap."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import sha256
 from retrain_pipeline.governance.roles import check
-from retrain_pipeline.ledger.entries import Entry, NewEntry
+from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.lineage import STAGED, WITHDRAWN
 from retrain_pipeline.release.look import Look, Step, next_step, read_look, stages
@@ -17,9 +18,12 @@ if TYPE_CHECKING:
     from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.learning.manifest import VersionManifest
     from retrain_pipeline.release.permits import Permit
+    from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
 
+HELD = "promotion_held"
+"""The action of the entry that says why a version that proved itself is not made champion."""
 OPEN_QUESTIONS = frozenset({"quality", "slices"})
 """Gates that a rollout by stages answers too, with more rows: where these alone cannot tell, it may go to trial."""
 
@@ -70,7 +74,7 @@ def stage(
 ) -> Deployment:
     """Put a judged version on trial beside the champion, in the first declared stage.
 
-    What people permit, they permit here: the stages that follow are what was permitted.
+    What people permit, they permit here for the trial; before it becomes champion they are asked again.
 
     Raises
     ------
@@ -118,11 +122,12 @@ def stage(
 
 
 def apply(
-    stores: "Stores", spec: "ModelSpec", look_digest: str, before: Deployment, run_id: str | None, actor: str
+    stores: "Stores", declaration: "Declaration", look_digest: str, before: Deployment, run_id: str | None, actor: str
 ) -> tuple[Step, Deployment]:
     """Do what a stored look says, if the deployment is still the one that was looked at.
 
-    The look is read again by digest and its step worked out again from its results.
+    The look is read again by digest and its step worked out again from its results. Whoever must permit a promotion is
+    asked again, the last time inside its transaction; where they do not any more, it is held, and an entry says why.
 
     Raises
     ------
@@ -142,9 +147,24 @@ def apply(
         return step, before
     if step.move == "promote":
         check(stores.ledger, actor, "release", look.model, look.version)
-    state, entry = {"advance": _advanced, "promote": _promoted, "withdraw": _withdrawn}[step.move](
-        stores, spec, look, step, look_digest, before, challenger
+        return _promote(stores, declaration, look, step, look_digest, before, challenger, run_id, actor)
+    state, entry = {"advance": _advanced, "withdraw": _withdrawn}[step.move](
+        stores, look, step, look_digest, before, challenger
     )
+    _change(stores, look, look_digest, state, entry, run_id, actor)
+    return step, state
+
+
+def _change(
+    stores: "Stores",
+    look: Look,
+    look_digest: str,
+    state: Deployment,
+    entry: tuple[str, dict[str, Any]],
+    run_id: str | None,
+    actor: str,
+    just_before: Callable[[], None] | None = None,
+) -> None:
     new = NewEntry(
         actor=actor,
         action=entry[0],
@@ -154,16 +174,40 @@ def apply(
         run_id=run_id,
         key=f"{entry[0]}:{look.model}:{look.epoch}:{look_digest}",
     )
-    stores.ledger.change_deployment(look.model, look.epoch, state.to_state(), new)
+    stores.ledger.change_deployment(look.model, look.epoch, state.to_state(), new, just_before=just_before)
+
+
+def _promote(
+    stores: "Stores",
+    declaration: "Declaration",
+    look: Look,
+    step: Step,
+    look_digest: str,
+    before: Deployment,
+    on: Challenger,
+    run_id: str | None,
+    actor: str,
+) -> tuple[Step, Deployment]:
+    """Make the version on trial champion, by what permits it now; else enter why it is held."""
+    from retrain_pipeline.release.moment import promotion_permit
+
+    try:
+        permit = promotion_permit(stores, declaration, on)
+        state, entry = _promoted(stores, declaration.spec, look, step, look_digest, before, on, permit)
+        _change(stores, look, look_digest, state, entry, run_id, actor, permit.check)
+    except ReleaseRefused as refusal:
+        words = f"{look.version} is not made champion: {refusal}"[:2000]
+        payload = {"version": look.version, "evidence": on.evidence, "look": look_digest, "words": words}
+        key = f"{HELD}:{look.model}:{look.epoch}:{look_digest}"
+        stores.ledger.append(NewEntry(actor, HELD, look.model, look.version, payload, run_id, look.epoch, key))
+        return Step("hold", words, on.stage, on.share), before
     return step, state
 
 
 Changed = tuple[Deployment, tuple[str, dict[str, Any]]]
 
 
-def _advanced(
-    stores: "Stores", spec: "ModelSpec", look: Look, step: Step, digest: str, before: Deployment, on: Challenger
-) -> Changed:
+def _advanced(stores: "Stores", look: Look, step: Step, digest: str, before: Deployment, on: Challenger) -> Changed:
     moved = on.model_copy(update={"stage": step.stage, "share": step.share, "stage_from": look.as_of})
     words = f"{look.version} goes on to {_named(step.stage, step.share)}: {step.words}"
     payload = {"version": look.version, "stage": step.stage, "share": step.share, "from": _named(on.stage, on.share)}
@@ -171,28 +215,36 @@ def _advanced(
     return before.model_copy(update={"challenger": moved}), (STAGED, told)
 
 
-def _withdrawn(
-    stores: "Stores", spec: "ModelSpec", look: Look, step: Step, digest: str, before: Deployment, on: Challenger
-) -> Changed:
+def _withdrawn(stores: "Stores", look: Look, step: Step, digest: str, before: Deployment, on: Challenger) -> Changed:
+    from retrain_pipeline.release.moment import staging_of
+
     words = f"{look.version} goes back from {_named(on.stage, on.share)}: {step.words}"
     payload = {"version": look.version, "stage": on.stage, "share": on.share, "evidence": on.evidence}
-    staging = _staging(stores, look)
+    staging = staging_of(stores.ledger, look.model, look.version)
     run = staging.run_id if staging is not None else None
     told = {**payload, "look": digest, "retrain_run": run, "words": words[:4000]}
     return before.model_copy(update={"challenger": None}), (WITHDRAWN, told)
 
 
 def _promoted(
-    stores: "Stores", spec: "ModelSpec", look: Look, step: Step, digest: str, before: Deployment, on: Challenger
+    stores: "Stores",
+    spec: "ModelSpec",
+    look: Look,
+    step: Step,
+    digest: str,
+    before: Deployment,
+    on: Challenger,
+    permit: "Permit",
 ) -> Changed:
     from datetime import datetime
 
     from retrain_pipeline.gates.evidence import read_evidence
     from retrain_pipeline.learning.versions import read_manifest
+    from retrain_pipeline.release.moment import staging_of
 
     evidence = read_evidence(stores.artifacts, on.evidence)
     manifest = read_manifest(stores, look.model, look.version)
-    as_of, staging = datetime.fromisoformat(on.effective_as_of), _staging(stores, look)
+    as_of, staging = datetime.fromisoformat(on.effective_as_of), staging_of(stores.ledger, look.model, look.version)
     state = Deployment(
         model=look.model,
         champion=on.version,
@@ -219,17 +271,11 @@ def _promoted(
         "mode": evidence.mode,
         "validated_loss": evidence.validated_loss.model_dump(mode="json") if evidence.validated_loss else None,
         "manifest": on.manifest,
-        "permit": staging.payload.get("permit") if staging is not None else None,
+        "permit": permit.payload,
         "retrain_run": staging.run_id if staging is not None else None,
         "words": f"{on.version} serves everybody after {_named(on.stage, on.share)}: {step.words}"[:4000],
     }
     return state, ("released", payload)
-
-
-def _staging(stores: "Stores", look: Look) -> Entry | None:
-    """Return the entry by which a retrain put a version on trial: how the trial ends is its outcome."""
-    entries = stores.ledger.entries(model=look.model, action=STAGED, subject=look.version)
-    return next((entry for entry in reversed(entries) if "look" not in entry.payload), None)
 
 
 def _named(stage: str, share: float) -> str:

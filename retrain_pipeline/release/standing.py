@@ -12,6 +12,7 @@ from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.ledger.signatures import KEY_RETIRED
 from retrain_pipeline.release.approvals import (
     ACTION_OF,
+    APPROVAL_WITHDRAWN,
     ENTERED,
     LONGEST,
     PURPOSE,
@@ -37,8 +38,13 @@ class Standing:
     entry: Entry
 
 
-def standing(ledger: "Ledger", subject: Subject, now: datetime | None = None) -> Standing:
+def standing(ledger: "Ledger", subject: Subject, now: datetime | None = None, *, begun: int | None = None) -> Standing:
     """Return the newest statement on a subject that holds now.
+
+    Parameters
+    ----------
+    begun
+        The entry that began what is to end now (a trial): it used the statement for the same thing.
 
     Raises
     ------
@@ -49,19 +55,20 @@ def standing(ledger: "Ledger", subject: Subject, now: datetime | None = None) ->
     reasons = []
     for entry in entries:
         try:
-            return _holding(ledger, subject, entry, now or datetime.now(UTC))
+            return _holding(ledger, subject, entry, now or datetime.now(UTC), begun)
         except ApprovalRefused as refusal:
             reasons.append(str(refusal))
     words = reasons[0] if reasons else f"there is no {ENTERED[subject.kind].replace('_', ' ')} entry"
     raise ApprovalRefused(f"{subject.model} {subject.name}: {words}")
 
 
-def _holding(ledger: "Ledger", subject: Subject, entry: Entry, now: datetime) -> Standing:
+def _holding(ledger: "Ledger", subject: Subject, entry: Entry, now: datetime, begun: int | None) -> Standing:
     statement = read_statement(entry)
     roles = project_roles()
     _check_signed(ledger, entry, statement, roles)
     _check_bound(ledger, subject, statement)
-    _check_fresh(ledger, entry, statement, now)
+    _check_not_withdrawn(ledger, entry, statement)
+    _check_fresh(ledger, entry, statement, now, begun)
     try:
         if roles is not None:
             roles.role_for(statement.approver, ACTION_OF[subject.kind], subject.model, now)
@@ -124,7 +131,15 @@ def _check_bound(ledger: "Ledger", subject: Subject, statement: Statement) -> No
             )
 
 
-def _check_fresh(ledger: "Ledger", entry: Entry, statement: Statement, now: datetime) -> None:
+def _check_not_withdrawn(ledger: "Ledger", entry: Entry, statement: Statement) -> None:
+    if statement.kind != "release" or entry.model is None:
+        return
+    gone = ledger.latest(entry.model, APPROVAL_WITHDRAWN, entry.subject)
+    if gone is not None and gone.seq > entry.seq:
+        raise ApprovalRefused(f"entry {entry.seq}: it was withdrawn by {gone.actor} (entry {gone.seq})")
+
+
+def _check_fresh(ledger: "Ledger", entry: Entry, statement: Statement, now: datetime, begun: int | None = None) -> None:
     granted, expires = (datetime.fromisoformat(text) for text in (statement.granted_at, statement.expires_at))
     if not granted - _TOLERANCE <= now < expires:
         raise ApprovalRefused(
@@ -139,7 +154,7 @@ def _check_fresh(ledger: "Ledger", entry: Entry, statement: Statement, now: date
     used = [
         one.seq
         for one in ledger.entries(model=entry.model, action=("released", "staged"))
-        if (one.payload.get("permit") or {}).get("nonce") == statement.nonce
+        if (one.payload.get("permit") or {}).get("nonce") == statement.nonce and one.seq != begun
     ]
     if used and statement.kind != "plan":
         raise ApprovalRefused(f"entry {used[0]} used it already")

@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.names import NameRefused, check_name
 from retrain_pipeline.periods import PeriodRefused
+from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.spec.rollout import Rollout, rollout_problems
 from retrain_pipeline.spec.signals import Signal, signal_problems
 from retrain_pipeline.strict import Strict
@@ -218,6 +226,17 @@ class Gates(Strict):
     refits: int = Field(1, ge=0, le=20)
     """Fits of the winner that judging may cost: the first with its own seed (it must come out the same), any others
     with other seeds (the verdict must hold)."""
+    guard: Literal["none", "required"] = "none"
+    """Required: evidence that the update changes neither what is collected nor how users behave must be on record."""
+    escalate: Escalate | None = None
+    """What calls for a second validator of other code on other rows. Default: nothing, and no rows are kept back."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later and is not declared: digests of policies and declarations on record stay valid."""
+        later: dict[str, Any] = {"guard": "none", "escalate": None}
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name not in later or value != later[name]}
 
 
 class Report(Strict):

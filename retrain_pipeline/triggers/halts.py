@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from retrain_pipeline.governance.halting import ESCALATION_HALTED, RESUMED, halted_words
 from retrain_pipeline.governance.roles import check
 from retrain_pipeline.lanes import Lane, known_lanes
 from retrain_pipeline.ledger.entries import Entry, NewEntry
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.ledger.store import Ledger
 
-HALTED, RESUMED = "retraining_halted", "retraining_resumed"
+HALTED = "retraining_halted"
 FLEET_LIMIT = "RETRAIN_MAX_RETRAINS_A_DAY"
 """Environment variable: retrains that the sensors may start in 24 hours, over all models of the ledger."""
 
@@ -25,7 +26,11 @@ def halt(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
 
 
 def resume(ledger: "Ledger", model: str, because: str, actor: str) -> Entry:
-    """Let the sensor ask again. What the newest monitoring doubts is overruled: the next one may doubt it again."""
+    """Let the sensor ask again, and releases go on where validators did not agree.
+
+    What the newest monitoring doubts is overruled: the next one may doubt it again. A version that a second validator
+    did not confirm stays refused: its evidence says so.
+    """
     return _enter(ledger, model, RESUMED, because, actor)
 
 
@@ -38,14 +43,19 @@ def _enter(ledger: "Ledger", model: str, action: str, because: str, actor: str) 
 
 
 def standing_word(ledger: "Asked", model: str) -> Entry | None:
-    """Return the newest word of a person on the retraining of a model."""
-    return ledger.latest(model, (HALTED, RESUMED))
+    """Return the newest word on the retraining of a model: of a person, or of validators that do not agree.
+
+    A person's resume ends both kinds of halt, so the newest tells all.
+    """
+    return ledger.latest(model, (HALTED, RESUMED, ESCALATION_HALTED))
 
 
 def halts(word: Entry | None) -> tuple[str, ...]:
-    """Return why a person halted the retraining; nothing when it goes on."""
+    """Return why the retraining is halted; nothing when it goes on."""
     if word is None or word.action == RESUMED:
         return ()
+    if word.action == ESCALATION_HALTED:
+        return (halted_words(word),)
     return (f"{word.payload['because']} ({word.actor}, {word.at_utc[:16]})",)
 
 

@@ -147,3 +147,4 @@ def test_a_plan_is_approved_and_an_objection_entered_on_the_command_line(at, wor
     version = versions(world)[1]
     assert "is on record" in at("dissent", "toy", version, "--because", "the north shop gets worse")
     assert "the north shop gets worse" in at("history", "toy")
+    assert "there is no approval to withdraw" in at("withdraw-approval", "toy", version, *because, *key, fails=True)

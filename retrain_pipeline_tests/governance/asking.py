@@ -111,11 +111,20 @@ class Asking:
         file.write_text(file.read_text().replace(old, new))
 
 
-def make_asking(tmp_path: Path, accepted: bool = True) -> Asking:
+def make_asking(tmp_path: Path, accepted: bool = True, ledger_url: str | None = None) -> Asking:
     """Return a copy of the world; RETRAIN_POLICY must be its `policy` folder already.
 
     The template's first version was released without `approval: required`, which is another policy: carol accepts it.
     """
+    policy, keys = make_people(tmp_path)
+    asking = Asking(_judged().copy(tmp_path, ledger_url), policy, keys)
+    if accepted:
+        accept_policy(asking.world.stores, asking.world.declaration, "approvals are needed now", "person:carol")
+    return asking
+
+
+def make_people(tmp_path: Path) -> tuple[Path, dict[str, SigningKey]]:
+    """Write roles and keyring into the folder `policy`; return it, and everybody's key."""
     policy = tmp_path / "policy"
     policy.mkdir(exist_ok=True)
     (policy / "roles.yaml").write_text(ROLES)
@@ -124,10 +133,7 @@ def make_asking(tmp_path: Path, accepted: bool = True) -> Asking:
         policy / "keyring.json",
         Keyring(tuple(PublicKey(name, f"person:{name}", key.public) for name, key in keys.items())),
     )
-    asking = Asking(_judged().copy(tmp_path), policy, keys)
-    if accepted:
-        accept_policy(asking.world.stores, asking.world.declaration, "approvals are needed now", "person:carol")
-    return asking
+    return policy, keys
 
 
 @functools.cache

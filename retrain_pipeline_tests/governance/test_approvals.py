@@ -12,7 +12,7 @@ from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.keyring import Keyring, read_keyring, write_keyring
 from retrain_pipeline.ledger.signatures import KEY_RETIRED
-from retrain_pipeline.release.approvals import enter, grant
+from retrain_pipeline.release.approvals import enter, grant, withdraw_approval
 from retrain_pipeline.release.authors import Authors
 from retrain_pipeline.release.dissent import dissent
 from retrain_pipeline.release.errors import ApprovalRefused
@@ -22,6 +22,12 @@ from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline_tests.gates.world import versions
 from retrain_pipeline_tests.governance.asking import make_asking
 from retrain_pipeline_tests.release.test_release import forge
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "postgres"])
+def ledger_place(request):
+    """The URL of the ledger: nothing (the world's own SQLite), then a PostgreSQL."""
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 def refused(asking, words):
@@ -123,6 +129,27 @@ def test_a_word_is_used_once(asking):
                                                               "evidence": asking.subject().evidence}),
     )  # fmt: skip
     refused(asking, "used it already")
+
+
+@pytest.mark.requirement("D12", "A37")
+def test_an_approval_is_taken_back_by_who_may_approve_and_a_newer_one_holds(asking):
+    def take_back(who, because="the card shows another window"):
+        return withdraw_approval(
+            asking.ledger, "toy", asking.version, actor="person:login", key=asking.keys[who], because=because
+        )
+
+    with pytest.raises(ApprovalRefused, match="there is no approval to withdraw"):
+        take_back("alice")
+    asking.approve("alice")
+    with pytest.raises(NotAllowed, match="dave has no role"):
+        take_back("dave")
+    with pytest.raises(ApprovalRefused, match="10 characters"):
+        take_back("bob", "no")
+    taken = take_back("bob")
+    assert (taken.actor, taken.action, taken.subject) == ("person:bob", "approval_withdrawn", asking.version)
+    refused(asking, "it was withdrawn by person:bob")
+    asking.approve("alice")
+    assert asking.release().released
 
 
 @pytest.mark.fault("G4")
@@ -246,10 +273,10 @@ def test_a_word_on_another_version_is_none_on_this(asking):
 
 @pytest.mark.fault("G15")
 @pytest.mark.requirement("D12")
-def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path, monkeypatch):
+def test_a_policy_changed_since_the_last_release_is_accepted_by_who_may(tmp_path, monkeypatch, ledger_place):
     (tmp_path / "policy").mkdir()
     monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
-    asking = make_asking(tmp_path, accepted=False)
+    asking = make_asking(tmp_path, accepted=False, ledger_url=ledger_place)
     asking.approve()
     refused(asking, "retrain accept-policy toy")
     stores, declaration = asking.world.stores, asking.world.declaration

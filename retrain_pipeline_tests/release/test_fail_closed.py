@@ -23,6 +23,7 @@ from retrain_pipeline.gates.judge import judged_entry
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.spec.model import ModelSpec
+from retrain_pipeline_tests.gates.escalated import escalated_world
 from retrain_pipeline_tests.gates.world import versions
 
 pytestmark = [pytest.mark.fault("G19"), pytest.mark.requirement("D6")]
@@ -35,6 +36,21 @@ def case(world):
     digest = newest_evidence(world.stores, "toy", version)
     yield world, version, digest
     assert world.release(version, digest).released
+
+
+@pytest.fixture(params=["plain", "escalated"])
+def either(request, tmp_path):
+    """A world as `case`, and one whose version a second validator confirmed: what it found is evidence, too."""
+    if request.param == "plain":
+        yield request.getfixturevalue("case")
+        return
+    world = escalated_world().copy(tmp_path)
+    version = versions(world)[1]
+    digest = newest_evidence(world.stores, "toy", version)
+    assert evidence_of(world, digest)["escalation"]["second"]["verdict"] == "PASS"
+    yield world, version, digest
+    assert world.release(version, digest).released
+    world.stores.close()
 
 
 def promotes(world, version, digest) -> bool:
@@ -89,9 +105,10 @@ def evidence_of(world, digest):
 
 
 @pytest.mark.fault("P11")
+@pytest.mark.requirement("D44")
 @pytest.mark.parametrize("change", [without, altered])
-def test_evidence_that_lost_or_changed_any_item_where_it_lies_promotes_nothing(case, change):
-    world, version, digest = case
+def test_evidence_that_lost_or_changed_any_item_where_it_lies_promotes_nothing(either, change):
+    world, version, digest = either
     document, file = evidence_of(world, digest), Path(world.stores.artifacts.path(digest))
     whole = file.read_bytes()
     paths = list(walk(document))
@@ -104,13 +121,14 @@ def test_evidence_that_lost_or_changed_any_item_where_it_lies_promotes_nothing(c
     assert promoted == []
 
 
+@pytest.mark.requirement("D44")
 @pytest.mark.dagster_fact("K2")
-def test_evidence_without_any_one_item_promotes_nothing_though_an_entry_names_it(case):
+def test_evidence_without_any_one_item_promotes_nothing_though_an_entry_names_it(either):
     """Somebody stores a shorter document under its own digest, and enters it as its judge would have.
 
     Pictures are left out here: nothing follows from them, so a judgement without one is a judgement.
     """
-    world, version, digest = case
+    world, version, digest = either
     document, promoted = evidence_of(world, digest), []
     for path in (one for one in walk(document) if one[:2] != ("plots", one[-1])):
         forged = world.stores.artifacts.put_json(without(document, path))
@@ -137,8 +155,8 @@ def test_evidence_with_any_item_changed_promotes_nothing_without_a_judges_entry(
 
 
 @pytest.mark.fault("P11", "P20")
-def test_any_artifact_that_is_gone_or_damaged_promotes_nothing(case):
-    world, version, digest = case
+def test_any_artifact_that_is_gone_or_damaged_promotes_nothing(either):
+    world, version, digest = either
     evidence = read_evidence(world.stores.artifacts, digest)
     manifest = read_manifest(world.stores, "toy", version)
     named = {digest, *evidence.artifacts, *manifest.artifacts}

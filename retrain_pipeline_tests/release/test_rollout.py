@@ -186,11 +186,13 @@ def test_a_look_at_a_deployment_that_moved_on_changes_nothing(world_with):
     epoch, before = current(world.stores.ledger, "toy")
     assert moves(world)[-1] == "withdraw"
     done = world.stores.ledger.latest("toy", LOOKED).payload["look"]
-    spec, seq = world.declaration.spec, world.stores.ledger.head().seq
-    apply(world.stores, spec, done, before, None, "the same again")
+    seq = world.stores.ledger.head().seq
+    apply(world.stores, world.declaration, done, before, None, "the same again")
     other = read_look(world.stores.artifacts, done).model_copy(update={"period": "of an orphan"})
     with pytest.raises(StaleEpoch):
-        apply(world.stores, spec, world.stores.artifacts.put_json(other.document()), before, None, "orphan")
+        apply(
+            world.stores, world.declaration, world.stores.artifacts.put_json(other.document()), before, None, "orphan"
+        )
     assert world.stores.ledger.head().seq == seq
     assert current(world.stores.ledger, "toy")[0] == epoch + 1
 
