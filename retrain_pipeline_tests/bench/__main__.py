@@ -13,9 +13,10 @@ NAMES = (
     "diagnosis",
     "window",
     "release",
+    "swap",
     "gates",
 )
-ALWAYS = ("load", "overhead", "diagnosis", "release")
+ALWAYS = ("load", "overhead", "diagnosis", "release", "swap")
 """Those that need nothing beside the project."""
 
 for name in sys.argv[1:] or ALWAYS:
