@@ -15,6 +15,7 @@ NAMES = (
     "release",
     "swap",
     "gates",
+    "gated_loop",
 )
 ALWAYS = ("load", "overhead", "diagnosis", "release", "swap")
 """Those that need nothing beside the project."""
