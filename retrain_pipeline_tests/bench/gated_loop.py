@@ -149,12 +149,12 @@ LOOPS: dict[str, Loop] = {
     "new ≥ old": Loop(new_or_better),
     "unless shown to be worse": Loop(unless_worse),
     "**non-inferiority, α a call: the product's where decay called**": Loop(by_gate("non_inferiority", False)),
-    "the same, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
+    "non-inferiority, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
     "non-inferiority within 2 %, α a call": Loop(by_gate("non_inferiority", False, 0.02)),
     "non-inferiority within 3 %, α a call": Loop(by_gate("non_inferiority", False, 0.03)),
     "non-inferiority within 5 %, α a call": Loop(by_gate("non_inferiority", False, 0.05)),
     "**superiority, error budget: the product's where nothing called**": Loop(by_gate("superiority", True)),
-    "the same, and what it cannot tell to a shadow": Loop(by_gate("superiority", True), True),
+    "superiority, and what it cannot tell goes to a shadow": Loop(by_gate("superiority", True), True),
 }
 
 
