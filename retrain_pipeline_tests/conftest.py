@@ -109,7 +109,8 @@ class Postgres:
             assert done.returncode == 0, f"{program}: {out.read()}"
 
 
-def _binaries() -> Path | None:
+def postgres_binaries() -> Path | None:
+    """Return the folder of PostgreSQL's programs, or None where it is not installed."""
     found = shutil.which("initdb")
     candidates = [Path(found).resolve().parent] if found else []
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -122,15 +123,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running PostgreSQL; each worker of pytest-xdist starts its own."""
-    binaries = _binaries()
-    if binaries is None:
-        words = "PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin"
-        if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)
+@contextmanager
+def running_postgres(binaries: Path) -> Iterator[Postgres]:
+    """Run a new PostgreSQL, and take it away again."""
     # A short path: the name of a Unix socket has 107 bytes.
     with tempfile.TemporaryDirectory(prefix="pg", ignore_cleanup_errors=True) as folder:
         server = Postgres(binaries, Path(folder), _free_port(), secrets.token_hex(8))
@@ -140,6 +135,19 @@ def postgres() -> Iterator[Postgres]:
             server.start()
             yield server
             server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; each worker of pytest-xdist starts its own."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        words = "PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql/*/bin"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
+    with running_postgres(binaries) as server:
+        yield server
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ def _cells(event_time: "Any", block_hours: float) -> "tuple[NDArray[np.int64], i
     import numpy as np
     import pandas as pd
 
-    micros = pd.to_datetime(pd.Series(np.asarray(event_time)), utc=True).dt.as_unit("us").astype("int64").to_numpy()
+    micros = pd.to_datetime(pd.Series(event_time), utc=True).dt.as_unit("us").astype("int64").to_numpy()
     width = block_hours * 3_600_000_000 / _CELLS_PER_BLOCK
     cells = np.floor((micros - micros.min()) / width).astype(np.int64)
     # Long empty stretches are cut to one block: a resample that falls into a hole of years would hold no row.

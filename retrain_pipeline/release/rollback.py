@@ -66,21 +66,29 @@ def rollback(
         return deployment
     _check_can_serve(stores, model, target, history)
     if at_epoch is not None:
-        return _change(stores, deployment, epoch, target, because, actor)
-    return _until_it_stands(stores, epoch, deployment, target, to, because, actor)
+        return _change(stores, deployment, epoch, target, history, because, actor)
+    return _until_it_stands(stores, epoch, deployment, target, history, to, because, actor)
 
 
 def _until_it_stands(
-    stores: "Stores", epoch: int, deployment: Deployment, target: Reign, to: str | None, because: str, actor: str
+    stores: "Stores",
+    epoch: int,
+    deployment: Deployment,
+    target: Reign,
+    history: list[Reign],
+    to: str | None,
+    because: str,
+    actor: str,
 ) -> Deployment:
     """Change the deployment; when something was faster, do it again on top of that."""
     model = deployment.model
     for _ in range(_ATTEMPTS):
         try:
-            return _change(stores, deployment, epoch, target, because, actor)
+            return _change(stores, deployment, epoch, target, history, because, actor)
         except StaleEpoch:
             epoch, found = current(stores.ledger, model)
-            undone = to is None and reigns(stores.ledger, model)[-1].entry.action == "rolled_back"
+            history = reigns(stores.ledger, model)
+            undone = to is None and history[-1].entry.action == "rolled_back"
             if found is None or undone or found.champion == target.version:
                 return found or deployment  # another rollback did it
             deployment = found
@@ -143,9 +151,16 @@ def cannot_serve(stores: "Stores", model: str, version: str) -> str | None:
 
 
 def _change(
-    stores: "Stores", deployment: Deployment, epoch: int, target: Reign, because: str, actor: str
+    stores: "Stores",
+    deployment: Deployment,
+    epoch: int,
+    target: Reign,
+    history: list[Reign],
+    because: str,
+    actor: str,
 ) -> Deployment:
-    before = _previous(stores, deployment.model, target)
+    """Change the deployment, decided on the reigns up to `epoch`: they are read once, since each is hashed again."""
+    before = _previous(history, target)
     state = target.deployment.model_copy(
         update={
             "previous": before.version if before else None,
@@ -185,9 +200,9 @@ def _check_restored(stores: "Stores", state: Deployment, target: Reign) -> None:
         )
 
 
-def _previous(stores: "Stores", model: str, target: Reign) -> Reign | None:
+def _previous(history: list[Reign], target: Reign) -> Reign | None:
     """Return the champion below the target, so that another rollback goes back one further."""
-    stack = standing(reigns(stores.ledger, model))
+    stack = standing(history)
     versions = [reign.version for reign in stack]
     if target.version not in versions:
         return stack[-1]

@@ -16,7 +16,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release.comparison import Pair, compared_loss
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.guardrails import guardrail_results
-from retrain_pipeline.release.lineage import reigns
+from retrain_pipeline.release.lineage import CHANGES
 from retrain_pipeline.strict import Strict
 from retrain_pipeline.verdicts import Verdict
 
@@ -90,7 +90,8 @@ def watch(
     start, end = spec.data.time.calendar().bounds(period)
     if deployment.previous is None or start < deployment.since:
         return None
-    if reigns(stores.ledger, spec.name)[-1].entry.action != "released":
+    newest = stores.ledger.latest(spec.name, CHANGES)
+    if newest is None or newest.action != "released":
         return None
     results = _results(stores, spec, period, start, end, deployment)
     if not results:

@@ -13,9 +13,11 @@ NAMES = (
     "diagnosis",
     "window",
     "release",
+    "swap",
     "gates",
+    "gated_loop",
 )
-ALWAYS = ("load", "overhead", "diagnosis", "release")
+ALWAYS = ("load", "overhead", "diagnosis", "release", "swap")
 """Those that need nothing beside the project."""
 
 for name in sys.argv[1:] or ALWAYS:

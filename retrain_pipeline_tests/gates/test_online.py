@@ -47,8 +47,47 @@ def test_a_block_of_few_rows_weighs_little_and_the_mean_is_that_of_all_rows():
     at = pd.to_datetime(["2024-01-01T01", "2024-01-01T02", "2024-01-01T03", "2024-01-02T01"], utc=True)
     values = np.array([1.0, 1.0, 1.0, 9.0])
     blocks = block_means(values, pd.Series(at), 24)
-    assert len(blocks) == 2
-    assert blocks.mean() == pytest.approx(values.mean())
+    assert len(blocks.values) == 2
+    assert blocks.values.mean() == pytest.approx(values.mean())
+    assert blocks.effective == pytest.approx(16 / 10), "(3 + 1)² / (3² + 1²)"
+    same = block_means(np.full(4, 7.0), pd.Series(at), 24)
+    assert np.ptp(same.values) == pytest.approx(0), "how many rows a block has is no spread of their mean"
+
+
+def staged(shift: float, rng: np.random.Generator, periods: int = 10) -> list[Trial]:
+    """Weekly looks at a week of shadow and a canary with one row in ten; differences vary by day and by row."""
+    rows = np.concatenate([np.full(7, 144), np.full(7 * (periods - 1), 14)])
+    day = np.repeat(np.arange(len(rows)), rows)
+    difference = shift + rng.normal(0, 0.04, len(rows))[day] + rng.normal(0, 0.6, len(day))
+    at = np.datetime64("2024-01-01", "us") + day * np.timedelta64(86_400_000_000, "us")
+    ends = [int(rows[: 7 * look].sum()) for look in range(1, periods + 1)]
+    terms = {"margin": 0.0, "alpha": 0.05, "block_hours": 24, "min_rows": 100, "expected_blocks": 70, "metric": "mae"}
+    return [Trial(1 + difference[:end], np.ones(end), at[:end], **terms) for end in ends]
+
+
+@pytest.mark.requirement("D26")
+def test_a_canary_of_few_rows_after_a_shadow_of_many_still_tells_good_from_bad():
+    """By sums alone a mean of 0.3 had no lower bound above 0 in any of ten looks: few rows were taken for spread."""
+    rng = np.random.default_rng(8)
+    verdicts = {
+        shift: [{online_loss(look, ("v2", "v1")).verdict for look in staged(shift, rng)} for _ in range(20)]
+        for shift in (-0.15, 0.3)
+    }
+    assert all(Verdict.PASS in seen and Verdict.FAIL not in seen for seen in verdicts[-0.15])
+    assert all(Verdict.FAIL in seen and Verdict.PASS not in seen for seen in verdicts[0.3])
+
+
+@pytest.mark.requirement("D26")
+def test_unequal_blocks_and_the_few_of_a_first_week_keep_the_level():
+    rng = np.random.default_rng(9)
+    called = [{online_loss(look, ("v2", "v1")).verdict for look in staged(0.0, rng)} for _ in range(150)]
+    for verdict in (Verdict.PASS, Verdict.FAIL):
+        assert sum(verdict in seen for seen in called) <= 8, "P(9 or more of 150) at 0.025 is 0.02"
+
+
+def test_six_blocks_may_speak_against_a_model_and_not_for_it():
+    assert online_loss(trial(0.5, n=7 * 24), ("v2", "v1")).verdict is Verdict.FAIL
+    assert online_loss(trial(-0.5, n=7 * 24), ("v2", "v1")).verdict is Verdict.INCONCLUSIVE
 
 
 def trial(shift: float, n: int = 40 * 24, **more) -> Trial:

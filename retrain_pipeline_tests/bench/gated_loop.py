@@ -1,0 +1,315 @@
+"""The whole loop on real sets with gates on: what gates cost where retraining helps, and save where it hurts.
+
+A policy asks each period; a candidate is fitted without the newest `JUDGED` labelled batches, is judged on them by the
+quality gate (`gates.quality`, at what `gates.budget` lets it spend), and serves from then on if it is let through. The
+same candidates are judged by other rules. Needs the folder of real sets (RETRAIN_SHARED_DATA); losses of models are
+kept in data/bench, as in `triggers.py`.
+"""
+
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from rich.progress import Progress
+
+from retrain_pipeline.gates.budget import level
+from retrain_pipeline.gates.evidence import Mode
+from retrain_pipeline.gates.online import Trial, online_loss
+from retrain_pipeline.gates.quality import Paired, quality
+from retrain_pipeline.replay.history import delayed
+from retrain_pipeline.replay.matrix import LossMatrix
+from retrain_pipeline.spec.rollout import Rollout
+from retrain_pipeline.triggers.course import Course, Policy
+from retrain_pipeline.triggers.policies import Adaptive, Periodic
+from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.bench.tables import markdown_table, write_page
+from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
+from retrain_pipeline_tests.bench.window import BLOCKS_PER_BATCH
+
+ALPHA, MARGIN, JUDGED = 0.05, 0.01, 2
+DELAYS = (0, 4)
+ALLOWED = 0.01
+"""What gates may cost where retraining helps, as a share of the loss."""
+LATER = 8
+"""Batches over which a promotion is scored afterwards."""
+POLICIES: dict[str, Callable[[], Policy]] = {"adaptive": lambda: Adaptive(0.02), "every 4th": lambda: Periodic(4)}
+ROLLOUT = Rollout(shadow_periods=1)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A candidate and the champion, by the batches before which they were fitted, and what judged before."""
+
+    name: str
+    matrix: LossMatrix
+    champion: int
+    candidate: int
+    until: int
+    """Batches before this one have labels: the newest `JUDGED` of them judge."""
+    account: "Account"
+
+    def losses(self, model: int, first: int, end: int) -> np.ndarray:
+        """Return a model's row losses on batches."""
+        return np.concatenate([self.matrix.of(model, k) for k in range(first, end)]).astype(float)
+
+    def times(self, first: int, end: int) -> pd.Series:
+        """Return times of the rows of batches, a batch a day."""
+        rows = np.diff(self.matrix.history.starts)[first:end]
+        inside = np.concatenate([first + at + np.arange(n) / n for at, n in enumerate(rows)])
+        return pd.Series(pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(inside, unit="D"))
+
+    @property
+    def block_hours(self) -> float:
+        return 24 / BLOCKS_PER_BATCH[self.name]
+
+    def paired(self, spent: float | None, alpha: float = ALPHA, margin: float = MARGIN) -> Paired:
+        """Return the comparison on the newest labelled batches, as the gates make it."""
+        first = self.until - JUDGED
+        sides = [self.losses(model, first, self.until) for model in (self.candidate, self.champion)]
+        return Paired(
+            *sides, self.times(first, self.until), self.matrix.history.metric, margin, alpha, self.block_hours,
+            min_rows=100, seed=self.candidate, spent=spent,
+        )  # fmt: skip
+
+
+@dataclass
+class Account:
+    """Judgements of a life so far: the batch that each ended with, and whether it passed."""
+
+    ends: list[int] = field(default_factory=list)
+    passed: list[bool] = field(default_factory=list)
+
+    def shared(self, until: int) -> list[int]:
+        """Return the places of those that looked at batches of the judgement that ends with `until`."""
+        return [at for at, end in enumerate(self.ends, 1) if abs(end - until) < JUDGED]
+
+    def called(self, until: int) -> float:
+        return ALPHA / 2 ** len(self.shared(until))
+
+    def uncalled(self, until: int) -> float:
+        places = [1, *(at + 1 for at, one in enumerate(self.passed, 1) if one)]
+        return level(ALPHA, len(self.ends) + 2, places, [at + 1 for at in self.shared(until)])
+
+
+Rule = Callable[[Judgement], Verdict]
+
+
+def always(_: Judgement) -> Verdict:
+    return Verdict.PASS
+
+
+def never(_: Judgement) -> Verdict:
+    return Verdict.FAIL
+
+
+def new_or_better(one: Judgement) -> Verdict:
+    made = one.paired(None)
+    return Verdict.PASS if made.candidate.mean() <= made.reference.mean() else Verdict.FAIL
+
+
+def by_gate(mode: Mode, charged: bool, margin: float = MARGIN) -> Rule:
+    """Return the quality gate in a mode, charged to the error budget of retrains that nothing called for or not."""
+
+    def judged(one: Judgement) -> Verdict:
+        spent = one.account.uncalled(one.until) if charged else one.account.called(one.until)
+        return quality(one.paired(spent, margin=margin), mode).verdict
+
+    return judged
+
+
+def unless_worse(one: Judgement) -> Verdict:
+    """Promote unless shown to be worse: "ship unless significant harm"."""
+    return Verdict.PASS if one.paired(None).interval().low <= 0 else Verdict.FAIL
+
+
+@dataclass
+class Life:
+    """What came of one loop. `harm`: of each promotion, the loss of the batches after it relative to the champion's."""
+
+    losses: list[float] = field(default_factory=list)
+    asked: int = 0
+    harm: list[float] = field(default_factory=list)
+    missed: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A rule, and whether what it cannot tell goes on trial in the shadow of the champion."""
+
+    rule: Rule
+    trial: bool = False
+
+
+LOOPS: dict[str, Loop] = {
+    "no gates": Loop(always),
+    "never retrained": Loop(never),
+    "new ≥ old": Loop(new_or_better),
+    "unless shown to be worse": Loop(unless_worse),
+    "**non-inferiority, α a call: the product's where decay called**": Loop(by_gate("non_inferiority", False)),
+    "non-inferiority, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
+    "non-inferiority within 2 %, α a call": Loop(by_gate("non_inferiority", False, 0.02)),
+    "non-inferiority within 3 %, α a call": Loop(by_gate("non_inferiority", False, 0.03)),
+    "non-inferiority within 5 %, α a call": Loop(by_gate("non_inferiority", False, 0.05)),
+    "**superiority, error budget: the product's where nothing called**": Loop(by_gate("superiority", True)),
+    "superiority, and what it cannot tell goes to a shadow": Loop(by_gate("superiority", True), True),
+}
+
+
+def live(name: str, matrix: LossMatrix, policy: Policy, loop: Loop, warm_up: int) -> Life:
+    """Play one loop from the first batch on that a model can serve."""
+    known, mean, batches = matrix.history.known, matrix.mean, matrix.history.batches
+    start = next(t for t in range(batches) if known[t] - JUDGED >= warm_up)
+    champion, released, past = known[start] - JUDGED, start, list[tuple[float, ...]]()
+    on_trial: tuple[int, int] | None = None
+    life, account = Life(), Account()
+
+    def course(t: int) -> Course:
+        return _course(matrix, champion, released, t, tuple(past))
+
+    def promote(candidate: int, t: int) -> None:
+        nonlocal champion, released
+        life.harm.append(_harm(mean, champion, candidate, t))
+        past.append(course(t).excess)
+        champion, released = candidate, t
+
+    for t in range(start, batches):
+        if on_trial is not None:
+            candidate, since = on_trial
+            verdict = _shadow(name, matrix, champion, candidate, since, known[t])
+            if verdict is Verdict.PASS:
+                promote(candidate, t)
+            if verdict is not Verdict.INCONCLUSIVE or t - since >= ROLLOUT.longest(t - known[t]):
+                on_trial = None
+        elif known[t] - JUDGED > champion and policy.look(course(t)).retrain:
+            life.asked += 1
+            candidate = known[t] - JUDGED
+            verdict = loop.rule(Judgement(name, matrix, champion, candidate, known[t], account))
+            account.ends.append(known[t])
+            account.passed.append(verdict is Verdict.PASS)
+            if verdict is Verdict.PASS:
+                promote(candidate, t)
+            else:
+                life.missed.append(_harm(mean, champion, candidate, t))
+                if loop.trial and verdict is Verdict.INCONCLUSIVE:
+                    on_trial = candidate, t
+        life.losses.append(float(mean[champion, t]))
+    return life
+
+
+def _harm(mean: np.ndarray, champion: int, candidate: int, t: int) -> float:
+    return float(mean[candidate, t : t + LATER].mean() / mean[champion, t : t + LATER].mean() - 1)
+
+
+def _shadow(name: str, matrix: LossMatrix, champion: int, candidate: int, since: int, until: int) -> Verdict:
+    """Compare as the rollout does, on labelled batches since the trial began."""
+    if until <= since:
+        return Verdict.INCONCLUSIVE
+    one = Judgement(name, matrix, champion, candidate, until, Account())
+    blocks = BLOCKS_PER_BATCH[name]
+    found = Trial(
+        one.losses(candidate, since, until), one.losses(champion, since, until), one.times(since, until),
+        matrix.history.metric, ROLLOUT.margin, ALPHA, one.block_hours, 100, ROLLOUT.longest(0) * blocks,
+    )  # fmt: skip
+    return online_loss(found, ("candidate", "champion")).verdict
+
+
+def _course(matrix: LossMatrix, champion: int, released: int, t: int, past: tuple[tuple[float, ...], ...]) -> Course:
+    """Return what monitoring knows of a champion fitted before batch `champion` (see `replay.episode.course_at`)."""
+    until, mean = matrix.history.known[t], matrix.mean
+    seen = range(champion, until)
+    return Course(
+        age=t - released,
+        lag=t - until,
+        first=champion,
+        champion=tuple(float(mean[champion, k]) for k in seen),
+        fresh=tuple(float(mean[k, k]) for k in seen),
+        noise=tuple(matrix.noise(champion, k) for k in seen),
+        past=past,
+        validated=float(mean[champion - 1, champion - 1]),
+    )
+
+
+Lives = dict[str, list[Life]]
+
+
+def lives(progress: Progress, delay: int, make: Callable[[], Policy]) -> dict[str, Lives]:
+    """Return by set, then by loop, the lives with a window and with all history."""
+    found: dict[str, Lives] = {}
+    for name, one in SETS.items():
+        found[name] = {label: [] for label in LOOPS}
+        for windowed in (True, False):
+            plain = matrix_of(name, windowed, progress)
+            late = LossMatrix(replace(plain.history, known=delayed(plain.history.batches, delay)), plain.rows)
+            for label, loop in LOOPS.items():
+                found[name][label].append(live(name, late, make(), loop, one.warm_up))
+    return found
+
+
+def table(found: dict[str, Lives]) -> str:
+    """Return a loop a line: its loss relative to the loop without gates by set, and what its promotions came to."""
+    rows = []
+    for label in LOOPS:
+        cells = [f"{relative(found[name], label):+.1%} ({_count(found[name][label])})" for name in found]
+        every = [one for sets in found.values() for one in sets[label]]
+        harm = [one for life in every for one in life.harm]
+        missed = [one for life in every for one in life.missed]
+        gains = sum(one < -MARGIN for one in missed)
+        shares = (
+            f"{np.mean([one > MARGIN for one in harm]):.0%}" if harm else "—",
+            f"{gains / max(1, gains + sum(one < -MARGIN for one in harm)):.0%}",
+        )
+        rows.append([label, *cells, *shares])
+    return markdown_table(["loop", *found, "promotions worse by over 1 % later", "gains over 1 % refused"], rows)
+
+
+def relative(sets: Lives, label: str) -> float:
+    """Return the mean loss of a loop relative to the one without gates, of window and all history together."""
+    loss, free = (statistics.mean(statistics.mean(one.losses) for one in sets[key]) for key in (label, "no gates"))
+    return loss / free - 1
+
+
+def _count(lived: list[Life]) -> str:
+    return f"{sum(len(one.harm) for one in lived)} of {sum(one.asked for one in lived)}"
+
+
+def targets(found: dict[str, Lives]) -> str:
+    """Return what each loop with gates comes to, where retraining helps and where it hurts."""
+    helped = [name for name in found if relative(found[name], "never retrained") > 0]
+    hurt = [name for name in found if name not in helped]
+    lines = []
+    for label in list(LOOPS)[2:]:
+        worst = max(helped, key=lambda name: relative(found[name], label))
+        most = relative(found[worst], label)
+        told = f"{most:+.1%} ({worst}), {'met' if most <= ALLOWED else f'missed by {most - ALLOWED:.1%}'}"
+        below = ", ".join(f"{name} {relative(found[name], label):+.1%}" for name in hurt) or "none"
+        lines.append(f"- {label.strip('*')}: where retraining helps at most {told}; where it hurts: {below}")
+    return "\n".join(lines)
+
+
+WORDS = f"""\
+Each line is the same loop with another rule for who may serve: a policy asks each period, a candidate is fitted without
+the {JUDGED} newest labelled batches and judged on them, and serves from then on if it is let through; what is refused
+is asked for again. In the cells: mean loss relative to the loop without gates, which promotes every candidate, and
+promotions of candidates; window and all history together. Wanted: at most {ALLOWED:+.0%} where retraining helps (never
+retraining loses more), below 0 where it hurts. *Promotions worse by over 1 % later*: over the {LATER} batches after the
+promotion."""
+
+
+def main() -> None:
+    """Play every loop and write the page."""
+    parts = [WORDS]
+    with Progress(disable=not sys.stdout.isatty()) as progress:
+        for kind, make in POLICIES.items():
+            for delay in DELAYS:
+                found = lives(progress, delay, make)
+                title = f"## {kind[0].upper()}{kind[1:]}, labels {delay} batches late"
+                parts.append(f"{title}\n\n{table(found)}\n\n{targets(found)}")
+                print(parts[-1], flush=True)
+    write_page("gated_loop", "The whole loop with gates on", parts)
+
+
+if __name__ == "__main__":
+    main()
