@@ -1,6 +1,6 @@
 """Any story of releases: after each step the record is what an independent model says, on either database.
 
-`RETRAIN_STORIES` is the number of stories (default 6, each of some chapters and up to 8 steps): `RETRAIN_STORIES=2000` for a long run.
+`RETRAIN_STORIES` is the number of stories (default 6, each of some chapters and up to 8 steps): 2000 for a long run.
 """
 
 import os
