@@ -9,7 +9,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release.plan import Plan, is_watched, plan_period
 from retrain_pipeline.release.router import Routing, Share
 from retrain_pipeline.release.stages import holdback_after
-from retrain_pipeline.release.state import Challenger, Deployment, Holdback
+from retrain_pipeline.release.state import Challenger, Deployment, Holdback, current
 from retrain_pipeline.stores import open_stores
 from retrain_pipeline_tests.gates.world import START, write_folder
 
@@ -63,6 +63,16 @@ def past(tmp_path):
     made = Past(tmp_path)
     yield made
     made.stores.close()
+
+
+def test_the_deployment_of_now_is_none_at_epoch_0_and_then_the_newest(past):
+    past.stores.ledger.change_deployment(
+        "other", 0, deployed("v7", 1).to_state(), NewEntry("test", "released", "other")
+    )
+    assert current(past.stores.ledger, "toy") == (0, None)
+    past.enter("released", deployed("v1", 4))
+    past.enter("released", deployed("v2", 5))
+    assert current(past.stores.ledger, "toy") == (2, deployed("v2", 5))
 
 
 def test_without_a_champion_in_time_nobody_answers(past):
