@@ -62,6 +62,15 @@ def test_of_a_pass_the_nearest_is_told_with_its_room():
     assert "room 2 of the threshold" in half.words
 
 
+def test_of_gates_as_near_the_first_is_told_and_one_without_a_threshold_is_not_measured():
+    found = turning([
+        result("odd", statistic=1.0),
+        result("latency", statistic=25.0, threshold=50.0),
+        result("size", statistic=100.0, threshold=200.0),
+    ])  # fmt: skip
+    assert [one.gate for one in found] == ["latency"]
+
+
 # --- what is required
 
 

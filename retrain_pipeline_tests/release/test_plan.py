@@ -126,16 +126,28 @@ def scored(version: str, *epochs: int | None) -> pd.DataFrame:
 
 
 def test_a_period_that_was_scored_is_scored_again_by_the_record_of_then(past):
+
+    def other(action: str, epoch: int) -> None:
+        """Another model of the same ledger, whose record says nothing of this one."""
+        state = deployed("v7", 1).to_state() | {"model": "other"}
+        past.stores.ledger.change_deployment("other", epoch, state, NewEntry("test", action, "other"))
+
+    other("released", 0)
+    other("released", 1)
     past.enter("released", deployed("v1", 4))
     past.enter("staged", deployed("v1", 4, challenger=on_trial("v2", 5, share=0.2)))
     past.enter("released", deployed("v2", 5, "v1"))
-    past.enter("rolled_back", deployed("v1", 4))
+    past.enter("rolled_back", deployed("v1", 4, "v0"))
+    other("rolled_back", 2)
+    other("rolled_back", 3)
     again = past.plan(6, scored("v1", None, 2, 2))
     assert again == Plan(Routing("v1", Share("v2", 0.2, "c")), "v2", 2, "v1 scored this period before")
     assert past.plan(6, scored("v2", 3)) == Plan(Routing("v2"), "v1", 3, "v2 scored this period before")
-    assert past.plan(6, scored("v1", 4)).beside is None, "a rollback is not watched"
+    assert past.plan(5, scored("v2", 3)) == Plan(Routing("v2"), "v1", 3, "v2 scored this period before")
+    assert past.plan(5, scored("v1", 4)).beside is None, "a rollback is not watched"
     later = past.plan(4, scored("v1", 3))
     assert later == Plan(Routing("v1"), epoch=3, words="v2 scored this period before")
+    assert past.plan(6).routing == Routing("v1")
     for unknown in (scored("v9", None), scored("v9", 77), scored("v9", 1).drop(columns="epoch")):
         assert past.plan(6, unknown) == Plan(Routing("v9"), words="v9 scored this period before")
 
