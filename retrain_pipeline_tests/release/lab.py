@@ -18,6 +18,7 @@ import pytest
 
 import retrain_pipeline.gates.judge as judging
 import retrain_pipeline.release.rollout as rollout
+import retrain_pipeline.release.watch as watching
 from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.gates.evidence import GateResult, read_evidence
 from retrain_pipeline.gates.required import required_gates
@@ -192,6 +193,7 @@ def found_to_be(found: str) -> Iterator[None]:
         "guardrail_results": [result(f"{GUARDRAIL}errors", "FAIL" if found == "broken" else "PASS")],
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in measured.items():
-            patch.setattr(rollout, name, lambda *_, value=value: value)
+        for module in (rollout, watching):
+            for name in measured.keys() & vars(module).keys():
+                patch.setattr(module, name, lambda *_, value=measured[name]: value)
         yield

@@ -205,7 +205,11 @@ def look(life: Life, found: str) -> Outcome:
 def _watch(life: Life, now: Served, found: str) -> Outcome:
     if now.previous is None or life.reigns[-1][0] != "released" or life.week < now.since:
         return Outcome("none", life)
-    if found == "broken" or (found == "worse" and life.week == now.since):
+    place = (life.epoch, f"{now.champion} watched", life.week)
+    worse = found == "broken" or (found == "worse" and life.week == now.since)
+    seen = life.looks.get(place) or ("back" if worse else "watched")
+    life = replace(life, looks={**life.looks, place: seen})
+    if seen == "back":
         back = rollback(life, None, "a guardrail")
         return replace(back, answer="rolled_back" if back.answer == "changed" else back.answer)
     return Outcome("watched", life)
