@@ -13,7 +13,7 @@ SCRATCH = if [ -w /dev/shm ] && [ $$(df -k --output=avail /dev/shm | tail -1) -g
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
 
-.PHONY: demo ui serve test check bench coverage-of-promises lock clean
+.PHONY: demo ui serve test check bench mutate coverage-of-promises lock clean
 
 demo: .venv/.run  ## a simulated lending world, period after period, through real Dagster runs
 	$(BIN)/retrain demo --home $(DEMO)
@@ -46,6 +46,14 @@ check: .venv/.test  ## lint, types, import contracts, definitions
 bench: .venv/.test
 	$(BIN)/python -m retrain_pipeline_tests.bench
 
+mutate: .venv/.test .mutmut  ## mutants of what decides without stores: docs/benchmarks/mutation.md
+	PYTHONPATH=.mutmut $(BIN)/python -m mutmut run --max-children 2
+	PYTHONPATH=.mutmut $(BIN)/python -m mutmut results
+
+# Beside the environment, not in it: nothing else needs it, and its dependencies are not pinned with ours.
+.mutmut: | .venv/.test
+	$(PIP) install --quiet --no-deps --target $@ mutmut==3.8.1 libcst==1.9.0 textual==8.2.8 setproctitle==1.3.8 click==8.5.1
+
 coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
 	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
 
@@ -56,7 +64,7 @@ lock:  ## pin anew (needs uv); the files name no host
 	  --custom-compile-command "make lock" -c requirements/test.txt requirements/run.in -o requirements/run.txt
 
 clean:  ## the environment, caches and the demo's state; nothing of yours
-	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.* .mutmut mutants
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH (or PYTHON=/path/to/it)"; exit 1; }

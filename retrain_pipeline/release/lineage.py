@@ -49,13 +49,19 @@ def standing(history: list[Reign]) -> list[Reign]:
     """Return the champions that no rollback has undone, oldest first; the last one serves.
 
     A release stands on the champions before it. A rollback to one of them undoes all above it; a rollback to a version
-    that was undone before puts it on top again. Each reign returned is the version's newest.
+    that was undone before puts it on top again. Where a version was released once more over its successors, the newest
+    place is the one that a rollback goes back to. Each reign returned is the newest of its place.
     """
     stack: list[Reign] = []
     for reign in history:
         if reign.entry.action == "rolled_back":
-            versions = [one.version for one in stack]
-            if reign.version in versions:
-                stack = stack[: versions.index(reign.version)]
+            at = newest_place(stack, reign.version)
+            stack = stack if at is None else stack[:at]
         stack.append(reign)
     return stack
+
+
+def newest_place(stack: list[Reign], version: str) -> int | None:
+    """Return where in a line of champions a version is, the newest place where it is there twice; None: nowhere."""
+    places = [at for at, one in enumerate(stack) if one.version == version]
+    return places[-1] if places else None

@@ -142,6 +142,8 @@ def permit_or_wait(
 ) -> Permit:
     """Return what lets the version through; else enter that it passed and waits for a person, and refuse.
 
+    What was judged at an epoch that is over waits for nobody.
+
     Raises
     ------
     ApprovalRefused
@@ -151,7 +153,10 @@ def permit_or_wait(
         check_policy_accepted(stores, evidence)
         return find_permit(stores, declaration, evidence, digest, manifest)
     except ApprovalRefused as refusal:
-        _note_awaiting(stores, evidence, digest, str(refusal), run_id, actor)
+        row = stores.ledger.deployment(evidence.model)
+        # Where the deployment moved on meanwhile, another run may have used the approval: nobody is waited for.
+        if (row.epoch if row is not None else 0) == evidence.epoch:
+            _note_awaiting(stores, evidence, digest, str(refusal), run_id, actor)
         raise
 
 

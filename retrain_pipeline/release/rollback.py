@@ -7,7 +7,7 @@ from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import RollbackRefused
-from retrain_pipeline.release.lineage import Reign, reigns, standing
+from retrain_pipeline.release.lineage import Reign, newest_place, reigns, standing
 from retrain_pipeline.release.state import Deployment, current, utc_now
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def rollback(
     epoch, deployment = current(stores.ledger, model)
     if at_epoch not in (None, epoch):
         raise StaleEpoch(model, at_epoch or 0, epoch)
-    history = reigns(stores.ledger, model)
+    # What was released since the epoch was read is not what somebody wants back from: the change would be stale.
+    history = [one for one in reigns(stores.ledger, model) if (one.entry.epoch or 0) <= epoch]
     if deployment is None or not history:
         raise RollbackRefused(f"{model}: nothing was ever released, so there is nothing to go back to")
     if to is None and _is_retry(history[-1], because):
@@ -86,9 +87,10 @@ def _until_it_stands(
         try:
             return _change(stores, deployment, epoch, target, history, because, actor)
         except StaleEpoch:
-            epoch, found = current(stores.ledger, model)
+            decided, (epoch, found) = epoch, current(stores.ledger, model)
             history = reigns(stores.ledger, model)
-            undone = to is None and history[-1].entry.action == "rolled_back"
+            newest = history[-1].entry
+            undone = to is None and newest.action == "rolled_back" and (newest.epoch or 0) > decided
             if found is None or undone or found.champion == target.version:
                 return found or deployment  # another rollback did it
             deployment = found
@@ -179,21 +181,24 @@ def _change(
         "withdraws": deployment.challenger.version if deployment.challenger else None,
         "serving": state.serving_digest,
     }
-    stores.ledger.change_deployment(
+    entry = stores.ledger.change_deployment(
         deployment.model,
         epoch,
         state.to_state(),
         NewEntry(actor=actor, action="rolled_back", model=deployment.model, subject=target.version, payload=payload),
     )
-    _check_restored(stores, state, target)
+    _check_restored(stores, state, entry.epoch, target)
     return state
 
 
-def _check_restored(stores: "Stores", state: Deployment, target: Reign) -> None:
-    """Assert that the record of the target is back whole: nothing that serves users is other than it was."""
-    _, now = current(stores.ledger, state.model)
+def _check_restored(stores: "Stores", state: Deployment, epoch: int | None, target: Reign) -> None:
+    """Assert that the record of the target is back whole: nothing that serves users is other than it was.
+
+    What others have changed since is theirs: a version may be on trial beside the restored champion already.
+    """
+    found, now = current(stores.ledger, state.model)
     wanted = target.deployment.serving_digest
-    if state.serving_digest != wanted or (now is not None and now.champion == state.champion and now != state):
+    if state.serving_digest != wanted or (found == epoch and now != state):
         raise RollbackRefused(
             f"{state.model}: {target.version} serves again, but its record is not what it was "
             f"({wanted[:12]}): run `retrain ledger verify`"
@@ -203,8 +208,7 @@ def _check_restored(stores: "Stores", state: Deployment, target: Reign) -> None:
 def _previous(history: list[Reign], target: Reign) -> Reign | None:
     """Return the champion below the target, so that another rollback goes back one further."""
     stack = standing(history)
-    versions = [reign.version for reign in stack]
-    if target.version not in versions:
+    at = newest_place(stack, target.version)
+    if at is None:
         return stack[-1]
-    at = versions.index(target.version)
     return stack[at - 1] if at else None

@@ -166,6 +166,76 @@ def test_two_rollbacks_at_once_are_one(three, monkeypatch):
     assert len(three.stores.ledger.entries(action="rolled_back")) == 1
 
 
+def trial_beside(world, version):
+    """A declaration by stages, and evidence by it on a version: its release is a trial beside the champion."""
+    file = world.declaration.folder / "defs.yaml"
+    file.write_text(f"{file.read_text().rstrip()}\n  rollout: {{shadow_periods: 1}}\n")
+    staged = world.again()
+    return staged, staged.judge(version)[1]
+
+
+@pytest.mark.fault("P13")
+def test_a_second_rollback_that_a_trial_overtakes_still_goes_back(three, monkeypatch):
+    """The newest change of champion is a rollback, but not one that happened meanwhile: it answers for nothing."""
+    first, second, third = versions(three)
+    assert back(three).champion == second
+    staged, digest = trial_beside(three, third)
+    look = module._check_can_serve
+
+    def overtaken(*arguments):
+        look(*arguments)
+        monkeypatch.setattr(module, "_check_can_serve", look)
+        assert staged.release(third, digest).stage == "shadow"
+
+    monkeypatch.setattr(module, "_check_can_serve", overtaken)
+    assert back(three, because="this one is wild as well").champion == first
+    epoch, now = current(three.stores.ledger, "toy")
+    assert (now.champion, now.challenger, epoch) == (first, None, 6)
+
+
+@pytest.mark.fault("P13", "P22")
+def test_a_rollback_after_which_a_trial_begins_at_once_is_not_called_broken(three, monkeypatch):
+    """A process that is stopped between its commit and its look at what it did finds what came after."""
+    _, second, third = versions(three)
+    look = module._check_restored
+
+    def late(*arguments):
+        staged, digest = trial_beside(three, third)
+        assert staged.release(third, digest).stage == "shadow"
+        look(*arguments)
+
+    monkeypatch.setattr(module, "_check_restored", late)
+    assert back(three).champion == second
+    _, now = current(three.stores.ledger, "toy")
+    assert (now.champion, now.challenger.version) == (second, third)
+
+
+@pytest.mark.fault("P13")
+def test_a_release_between_the_looks_of_a_rollback_does_not_turn_it_into_nothing(world, monkeypatch):
+    """It asked to leave the second version; that a third was released meanwhile does not make the second a target."""
+    first, second, third = versions(world)
+    world.release(second, newest_evidence(world.stores, "toy", second))
+    _, digest = world.judge(third)
+    look = module.current
+
+    def overtaken(*arguments):
+        found = look(*arguments)
+        monkeypatch.setattr(module, "current", look)
+        assert world.release(third, digest).released
+        return found
+
+    monkeypatch.setattr(module, "current", overtaken)
+    assert back(world).champion == first
+    assert current(world.stores.ledger, "toy")[1].champion == first
+
+
+def test_a_version_released_again_over_its_successors_is_gone_back_to_where_it_was_released_last():
+    history = [reign(seq, "released", version) for seq, version in enumerate("abcad", 1)]
+    line = standing([*history, reign(6, "rolled_back", "a")])
+    assert [one.version for one in line] == ["a", "b", "c", "a"]
+    assert line[-1].entry.seq == 6
+
+
 @pytest.mark.fault("P13")
 def test_a_rollback_that_is_overtaken_for_ever_gives_up(three, monkeypatch):
     from retrain_pipeline.ledger.errors import StaleEpoch
