@@ -114,7 +114,7 @@ def _compared(what: str, rows: "pd.DataFrame", spec: "ModelSpec") -> Beside:
     hours = (calendar.shift(calendar.origin, 1) - calendar.origin).total_seconds() / 3600
     # tightest when the lane has run for as long as a training window: said beforehand, not when it looks well
     expected = max(int(spec.training.window_periods * hours / gates.block_hours), 1)
-    bounds = mean_sequence(blocks, alpha=gates.alpha, expected=expected)
+    bounds = mean_sequence(blocks.values, alpha=gates.alpha, expected=expected, effective=blocks.effective)
     mean, reference = float(ours.mean()), float(theirs.mean())
     told = Beside(what, len(rows), bounds.blocks, mean, reference, mean - reference)
     if len(rows) < gates.min_rows or not bounds.enough:
