@@ -194,7 +194,9 @@ def test_of_less_than_two_blocks_nothing_is_known():
 def test_blocks_begin_at_multiples_of_their_length_and_weigh_as_their_rows():
     at = pd.to_datetime(["2024-01-01T23:59:59", "2024-01-02T00:00:00", "2024-01-02T23:59:59", "2024-01-05T00:00:00"])
     blocks = block_means(np.array([1.0, 2.0, 4.0, 9.0]), pd.Series(at.tz_localize("UTC")), 24)
-    assert blocks == pytest.approx(np.array([1.0, 6.0, 9.0]) * 3 / 4)
+    # one, two and one rows about the mean of all, 4: sums apart by -3, -2 and 5, each times blocks by rows
+    assert blocks.values == pytest.approx(4 + np.array([-3.0, -2.0, 5.0]) * 3 / 4)
+    assert blocks.effective == pytest.approx(4**2 / (1 + 4 + 1))
 
 
 def online(shift=0.0, **more):
@@ -208,7 +210,8 @@ def online(shift=0.0, **more):
 
 def test_a_look_tells_its_numbers():
     found = online_loss(online(), ("v2", "v1"))
-    bounds = mean_sequence(block_means(-0.05 * online().reference, online().event_time, 24), alpha=0.05, expected=28)
+    blocks = block_means(-0.05 * online().reference, online().event_time, 24)
+    bounds = mean_sequence(blocks.values, alpha=0.05, expected=28, effective=blocks.effective)
     assert (found.verdict, found.gate, found.n, found.threshold) == (Verdict.PASS, "online_loss", 720, 0.0)
     assert found.interval == pytest.approx((bounds.low, bounds.high))
     assert found.statistic == found.interval[1]

@@ -30,7 +30,9 @@ def statuses(lake: Lake) -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.fault("I41")
-def test_links_pipes_sockets_and_folders_are_noted_and_never_opened(lake: Lake, root: Path, declare: Declare) -> None:
+def test_links_pipes_sockets_and_folders_are_noted_and_never_opened(
+    lake: Lake, root: Path, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inbox = root / "inbox"
     deliver(inbox, "good.csv", rows(4))
     outside = deliver(root, "outside.csv", rows(4, first=100))
@@ -38,8 +40,9 @@ def test_links_pipes_sockets_and_folders_are_noted_and_never_opened(lake: Lake, 
     (inbox / "dangling.csv").symlink_to(root / "nowhere")
     os.mkfifo(inbox / "pipe.csv")  # opening it to read would wait for a writer for ever
     (inbox / "folder.csv").mkdir()
+    monkeypatch.chdir(inbox)  # the whole path of a socket has room for 107 characters
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(inbox / "socket.csv"))
+        server.bind("socket.csv")
         report = ingest_period(lake, declare(), "m", PERIOD, root=root)
     assert report.rows == 4
     assert {note.split(":")[0] for note in report.notes} == {
