@@ -8,14 +8,14 @@ is one: nothing of a rollout may be in it (G17).
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import Digest, GateResult
 from retrain_pipeline.ledger.entries import DEPLOYMENT, Entry, NewEntry
+from retrain_pipeline.spec.model import collection_digest
 from retrain_pipeline.strict import Strict
 from retrain_pipeline.verdicts import Verdict
 
@@ -62,8 +62,7 @@ def store_guard(ledger: "Ledger", artifacts: "Artifacts", found: GuardEvidence, 
 
 def collection_of(artifacts: "Artifacts", manifest: "VersionManifest") -> str:
     """Return the digest of what a version's declaration collects: equal to its `ModelSpec.collection_digest`."""
-    spec: dict[str, Any] = artifacts.get_json(manifest.spec_digest)
-    return digest_of({name: spec[name] for name in ("data", "signals")})
+    return collection_digest(artifacts.get_json(manifest.spec_digest))
 
 
 def guard(

@@ -4,7 +4,7 @@ Defaults cover all but name, problem, data and candidates.
 """
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
@@ -285,7 +285,12 @@ class ModelSpec(Strict):
     @property
     def collection_digest(self) -> str:
         """SHA-256 of what is collected and how: the data and signals of the declaration."""
-        return digest_of(self.model_dump(mode="json", include={"data", "signals"}))
+        return collection_digest(self.model_dump(mode="json"))
+
+
+def collection_digest(declared: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what a declaration, as JSON values, collects: of its data and signals."""
+    return digest_of({name: declared[name] for name in ("data", "signals")})
 
 
 def _data_problems(data: Data) -> Iterator[str]:

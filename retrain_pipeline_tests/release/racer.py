@@ -94,7 +94,7 @@ class Racer:
 
         def act() -> str:
             try:
-                apply(stores, declaration.spec, digest, now, None, "racer")
+                apply(stores, declaration, digest, now, None, "racer")
             except StaleEpoch:
                 return "stale"
             return "done"
