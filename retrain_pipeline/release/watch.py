@@ -82,7 +82,9 @@ def watch(
     run_id: str | None,
     actor: str,
 ) -> tuple[Watch, str] | None:
-    """Return what is on record of the champion in a period, and its digest; enter it where nothing is.
+    """Return what is found of the champion in a period, and its digest; entered once.
+
+    A period that is looked at again, after a signal or labels came late, is judged by what is known then.
 
     None where there is nothing to look at: no champion before it, one that a rollback brought back, a period of before
     its time, or the time of being watched is over and no guardrail is declared.
@@ -105,18 +107,20 @@ def watch(
         as_of=end.isoformat(),
         results=tuple(results),
     )
+    digest = stores.artifacts.put_json(found.document())
     payload = {
-        "watch": stores.artifacts.put_json(found.document()),
+        "watch": digest,
         "period": period,
         "as_of": found.as_of,
         "reference": found.reference,
         "results": {result.gate: result.verdict.value for result in results},
         "words": found.words[:2000],
     }
-    key = f"{WATCHED}:{spec.name}:{epoch}:{found.version}:{period}"
-    new = NewEntry(actor, WATCHED, spec.name, found.version, payload, run_id=run_id, epoch=epoch, key=key)
-    digest = str(stores.ledger.append(new).payload["watch"])
-    return read_watch(stores.artifacts, digest), digest
+    key = f"{WATCHED}:{spec.name}:{epoch}:{found.version}:{period}:{digest}"
+    stores.ledger.append(
+        NewEntry(actor, WATCHED, spec.name, found.version, payload, run_id=run_id, epoch=epoch, key=key)
+    )
+    return found, digest
 
 
 def _results(

@@ -9,6 +9,7 @@ from retrain_pipeline.release.watch import WATCHED, read_watch
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import versions
 from retrain_pipeline_tests.release.staging import BAD, live, moves, week
+from retrain_pipeline_tests.release.test_rollout import signalled
 
 
 @pytest.mark.requirement("D15", "D28")
@@ -35,6 +36,20 @@ def test_a_period_looked_at_again_enters_nothing_and_says_the_same(world_with):
     assert live(world, 7) == one
     assert world.stores.ledger.head() == head
     assert one.look == world.stores.ledger.latest("toy", WATCHED).payload["watch"]
+
+
+@pytest.mark.requirement("C31")
+def test_a_breach_that_becomes_known_late_takes_the_champion_back_when_its_period_is_run_again(world_with):
+    world = world_with(rollout="{guardrails: {latency_ms_p95: {at_most: 20}}, watch_periods: 0}")
+    first, second = versions(world)
+    for number, latency in ((6, 4.0), (7, 5.0)):
+        signalled(world, number, latency)
+    assert live(world, 7).move == "watched"
+    signalled(world, 7, 50.0)
+    assert live(world, 7).move == "rolled_back"
+    entries = world.stores.ledger.entries(model="toy", action=WATCHED)
+    assert [(entry.subject, entry.payload["period"]) for entry in entries] == [(second, week(7))] * 2
+    assert world.stores.ledger.deployment("toy").state["champion"] == first
 
 
 def test_the_picture_shows_a_champion_that_was_never_on_trial(world_with):
