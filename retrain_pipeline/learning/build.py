@@ -11,6 +11,7 @@ from retrain_pipeline.learning.environment import code_revision, environment
 from retrain_pipeline.learning.errors import FeatureContractBroken
 from retrain_pipeline.learning.fingerprint import prediction_fingerprint, probe_bytes, probe_set
 from retrain_pipeline.learning.fitting import FitResult, fit_candidates
+from retrain_pipeline.learning.kept_code import keep_code
 from retrain_pipeline.learning.manifest import Columns, Probe, TriggerRef, Validation, VersionManifest, version_id
 from retrain_pipeline.learning.persistence import dump_model
 from retrain_pipeline.learning.search import Progress
@@ -69,6 +70,7 @@ def build_candidate(
     """
     spec = declaration.spec
     code = load_features(declaration.folder, spec.features)
+    keep_code(stores.artifacts, declaration.folder)
     frames = read_training_set(stores, training_set)
     agreement = features_agree(stores.lake, code, spec, training_set, frames)
     if agreement.verdict is Verdict.FAIL:

@@ -69,12 +69,12 @@ def code_revision(root: Path) -> tuple[CodeRevision, bytes]:
 
     The patch names untracked code files by digest: ``untracked <sha256> <path>``.
     """
-    head = _git(root, "rev-parse", "HEAD")
+    head = git(root, "rev-parse", "HEAD")
     if head is None:
         return CodeRevision(commit=None, dirty=None, diff_digest=None), b""
-    top = Path((_git(root, "rev-parse", "--show-toplevel") or b"").decode().strip() or root)
-    patch = _git(top, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--") or b""
-    names = (_git(top, "ls-files", "-z", "--others", "--exclude-standard") or b"").decode(errors="replace").split("\0")
+    top = Path((git(root, "rev-parse", "--show-toplevel") or b"").decode().strip() or root)
+    patch = git(top, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--") or b""
+    names = (git(top, "ls-files", "-z", "--others", "--exclude-standard") or b"").decode(errors="replace").split("\0")
     for name in sorted(name for name in names if name.endswith(_CODE) and (top / name).is_file()):
         patch += f"untracked {sha256((top / name).read_bytes())} {name}\n".encode()
     commit = head.decode().strip()
@@ -102,7 +102,7 @@ def _cpu() -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _git(root: Path, *arguments: str) -> bytes | None:
+def git(root: Path, *arguments: str) -> bytes | None:
     """Return what git says, or None when there is no git, no repository or no commit."""
     try:
         # By a list of arguments, never through a shell.

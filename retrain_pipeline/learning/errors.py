@@ -90,6 +90,10 @@ class VersionNotLoadable(PermanentError):
     """A version without a ledger entry, a manifest or model bytes: half a version is none."""
 
 
+class VersionRetired(VersionNotLoadable):
+    """A version that was retired: it serves no more, and its tombstone says why."""
+
+
 class NotReproducible(PermanentError):
     """The same inputs in the same environment gave another model; `differences` says where."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "FeaturesReport",
     "build_features",
     "code_digest",
+    "computed_features",
     "feature_columns",
     "load_features",
     "sees_the_future",
@@ -79,7 +80,7 @@ def build_features(
     inside = _inside(ordered, period_start, period_end)
     if not inside.any():
         return ordered.loc[inside, [*spec.data.key, *TIMES]]
-    return _of_period(spec, ordered, _computed(code, spec, ordered), inside)
+    return _of_period(spec, ordered, computed_features(code, spec, ordered), inside)
 
 
 def sees_the_future(
@@ -92,7 +93,8 @@ def sees_the_future(
     on those after it. (Relative tolerance 1e-9: sums may be ordered anew.)
     """
     ordered = _in_time_order(spec, raw)
-    return _moving(code, spec, ordered, _computed(code, spec, ordered), _inside(ordered, period_start, period_end))
+    inside = _inside(ordered, period_start, period_end)
+    return _moving(code, spec, ordered, computed_features(code, spec, ordered), inside)
 
 
 def _moving(
@@ -108,7 +110,7 @@ def _moving(
     guilty: set[str] = set()
     for cut in sorted((cuts | set(behind[:1])) - {inside[0]}):
         rows = int((times < cut).sum())  # they are in order of time
-        guilty |= differing_columns(whole.iloc[:rows], _computed(code, spec, ordered.iloc[:rows]))
+        guilty |= differing_columns(whole.iloc[:rows], computed_features(code, spec, ordered.iloc[:rows]))
     return sorted(guilty)
 
 
@@ -129,7 +131,7 @@ def update_features(lake: Lake, code: FeatureCode, spec: ModelSpec, period: str)
     ordered = _in_time_order(spec, lake.read(spec.name, "raw", periods=periods))
     give_memory_back(ordered.size)
     try:
-        whole = _computed(code, spec, ordered)
+        whole = computed_features(code, spec, ordered)
         inside = _inside(ordered, start, end)
         future = _moving(code, spec, ordered, whole, inside)
     except FeatureContractBroken as error:
@@ -195,8 +197,19 @@ def _in_time_order(spec: ModelSpec, raw: "pd.DataFrame") -> "pd.DataFrame":
     return raw.sort_values(["_event_time", *spec.data.key], kind="stable", ignore_index=True)
 
 
-def _computed(code: FeatureCode, spec: ModelSpec, ordered: "pd.DataFrame") -> "pd.DataFrame":
-    """Return the checked features of all rows; the function sees declared columns, keys and the time, on a copy."""
+def computed_features(code: FeatureCode, spec: ModelSpec, ordered: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the checked features of all rows; the function sees declared columns, keys and the time, on a copy.
+
+    Parameters
+    ----------
+    ordered
+        Rows of the raw table in order of event time and key.
+
+    Raises
+    ------
+    FeatureContractBroken
+        As `build_features`.
+    """
     import pandas as pd
 
     names = dict.fromkeys([*spec.data.key, *spec.data.columns])

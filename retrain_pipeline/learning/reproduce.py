@@ -62,10 +62,11 @@ def _surroundings(declaration: Declaration, manifest: VersionManifest) -> list[s
         ("code patch", manifest.code.diff_digest, revision.diff_digest),
     ]
     told = [f"{name}: {str(then)[:12]} then, {str(now)[:12]} now" for name, then, now in pairs if then != now]
-    return told + _moved(manifest.environment, environment(declaration.spec.training.threads))
+    return told + environment_differences(manifest.environment, environment(declaration.spec.training.threads))
 
 
-def _moved(then: Environment, now: Environment) -> list[str]:
+def environment_differences(then: Environment, now: Environment) -> list[str]:
+    """Return in words what differs between two environments: platform, threads, packages."""
     before, after = then.model_dump(exclude={"packages"}), now.model_dump(exclude={"packages"})
     told = [
         f"environment: {name} {before[name]} then, {after[name]} now" for name in before if before[name] != after[name]

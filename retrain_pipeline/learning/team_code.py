@@ -1,10 +1,9 @@
 """A team's feature module, loaded by file path: never through sys.path, never from a stale cache."""
 
-import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -34,11 +33,19 @@ class FeatureCode:
 
 def code_digest(folder: Path) -> str:
     """Return the SHA-256 over the relative names and bytes of the ``.py`` files under `folder`, in name order."""
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py"), key=lambda one: one.relative_to(folder).as_posix()):
-        if "__pycache__" not in path.parts and path.is_file():
-            total.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path.read_bytes())}\n".encode())
-    return total.hexdigest()
+    return sha256(code_index(code_files(folder)))
+
+
+def code_files(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of the ``.py`` files under `folder` by relative name, in name order."""
+    names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    found = {name: path for name, path in sorted(names.items()) if "__pycache__" not in path.parts and path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
+
+
+def code_index(files: Mapping[str, bytes]) -> bytes:
+    """Return a line for each file, its name and digest: the SHA-256 of these lines is the digest of the code."""
+    return "".join(f"{name}\0{sha256(data)}\n" for name, data in files.items()).encode()
 
 
 def load_features(folder: Path, features: Features) -> FeatureCode:

@@ -14,6 +14,7 @@ from retrain_pipeline.learning.errors import (
     ModelOfOtherVersion,
     NotReproducible,
     VersionNotLoadable,
+    VersionRetired,
 )
 from retrain_pipeline.learning.fingerprint import largest_difference, prediction_fingerprint, read_probe
 from retrain_pipeline.learning.manifest import VersionManifest
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REGISTERED = "candidate_registered"
+RETIRED = "retired"
+"""The action of the entry after which a version is not loaded any more; it names the tombstone."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def load_version(stores: Stores, model: str, version: str) -> LoadedVersion:
     ------
     VersionNotLoadable
         When entry, manifest, model bytes or probe are missing or damaged (P20).
+    VersionRetired
+        When it was retired: with the digest of its tombstone.
     ModelOfOtherVersion
         When another minor version of scikit-learn wrote it and the answers differ (P29).
     FingerprintChanged
@@ -123,6 +128,7 @@ def load_version(stores: Stores, model: str, version: str) -> LoadedVersion:
     """
     manifest = read_manifest(stores, model, version)
     what = f"version {version} of {model!r}"
+    _check_not_retired(stores, model, version)
     data, probe_data = (_bytes(stores, digest, what) for digest in (manifest.model_artifact, manifest.probe.artifact))
     written, here = manifest.environment.packages.get("scikit-learn", "unknown"), _sklearn()
     try:
@@ -153,6 +159,15 @@ def load_baseline(stores: Stores, manifest: VersionManifest, name: str) -> Any:
     if name not in manifest.baselines:
         raise VersionNotLoadable(f"version {manifest.version} of {manifest.model!r} has no baseline {name!r}")
     return load_model(_bytes(stores, manifest.baselines[name], f"baseline {name!r} of version {manifest.version}"))
+
+
+def _check_not_retired(stores: Stores, model: str, version: str) -> None:
+    entry = stores.ledger.latest(model, RETIRED, version)
+    if entry is not None:
+        raise VersionRetired(
+            f"version {version} of {model!r} was retired by entry {entry.seq} ({entry.payload['because']}): it serves "
+            f"no more; its tombstone is {entry.payload['tombstone']}, and evidence and manifest are kept"
+        )
 
 
 def _fidelity(manifest: VersionManifest, pipeline: Any, probe_data: bytes) -> tuple[str | None, float]:
