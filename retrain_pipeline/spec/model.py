@@ -22,6 +22,7 @@ from retrain_pipeline.lake.declared import Data
 from retrain_pipeline.names import NameRefused, check_name
 from retrain_pipeline.periods import PeriodRefused
 from retrain_pipeline.spec.escalate import Escalate
+from retrain_pipeline.spec.insight import Insight
 from retrain_pipeline.spec.rollout import Rollout, rollout_problems
 from retrain_pipeline.spec.signals import Signal, signal_problems
 from retrain_pipeline.strict import Strict
@@ -199,8 +200,8 @@ class Gates(Strict):
     """What a candidate must prove."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5)
-    margin: float = Field(0.01, ge=0)
-    """Non-inferiority margin, as a share of the champion's mean loss."""
+    margin: float = Field(0.05, ge=0)
+    """Non-inferiority margin, as a share of the champion's mean loss; of the anchor's, too (docs/gates.md)."""
     slices: tuple[str, ...] = ()
     """Raw columns whose values are looked at one by one."""
     slice_margin: float = Field(0.1, ge=0)
@@ -240,12 +241,19 @@ class Gates(Strict):
 
 
 class Report(Strict):
-    """The Evidently report that people read."""
+    """What people read: the Evidently report of a period, and what is measured of a version."""
 
     max_rows: int = Field(2000, ge=100)
     """Rows of each side that the report samples."""
     every: int = Field(1, ge=1)
     """Periods from one report to the next; 1 is a report every period."""
+    insight: Insight = Insight()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later and is not declared: digests of declarations on record stay valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "insight" or self.insight != Insight()}
 
 
 def _named_alone(value: Any) -> Any:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from retrain_pipeline.spec.signals import BUILT_IN
 from retrain_pipeline.strict import Strict
@@ -57,7 +57,16 @@ class Rollout(Strict):
     """Bounds by signal; broken after a release by a signal that was within before, it is rolled back."""
     drill_periods: int | None = Field(None, ge=1)
     """Periods after which the way back must have been rehearsed again; else nothing is released. Default: never due."""
+    retire_periods: int | None = Field(None, ge=1)
+    """Periods after which a version that serves nobody, and that nothing would go back to, is to be retired: the audit
+    lists it. Default: never."""
     approval: Literal["none", "required"] = "none"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later and is not declared: digests of policies and declarations on record stay valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "retire_periods" or value is not None}
 
     @property
     def staged(self) -> bool:

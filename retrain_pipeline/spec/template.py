@@ -12,6 +12,7 @@ from retrain_pipeline.lanes import lane_name
 from retrain_pipeline.names import check_name
 from retrain_pipeline.spec.declaration import COMPONENT, FILE, LANE
 from retrain_pipeline.spec.escalate import Escalate
+from retrain_pipeline.spec.insight import Insight
 from retrain_pipeline.spec.model import Budget, Features, Gates, Report, Training, Trigger
 from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.spec.yaml import yaml_flow
@@ -99,7 +100,7 @@ def _values(name: str, today: date) -> dict[str, Any]:
         "gates": _defaults_of(Gates),
         "escalate": _defaults_of(Escalate),
         "rollout": _defaults_of(Rollout),
-        "report": _defaults_of(Report),
+        "report": _defaults_of(Report) | {"insight": _defaults_of(Insight)},
     }
 
 
