@@ -4,7 +4,8 @@ results."""
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
-from retrain_pipeline.gates.documentation import changed_sections, documentation
+from retrain_pipeline.gates.coverage import changed_fields
+from retrain_pipeline.gates.documentation import documentation
 from retrain_pipeline.gates.evidence import GateResult, Mode, read_evidence
 from retrain_pipeline.gates.fresh import footprint, measure
 from retrain_pipeline.gates.guard import guard
@@ -64,7 +65,7 @@ def _documented(
     from retrain_pipeline.learning.versions import read_manifest
 
     if deployed is None:
-        return documentation(declaration.folder, None, [])
+        return documentation(declaration.folder, None, [], declaration.spec.name)
     now = material.manifest
     try:
         then = read_manifest(stores, now.model, deployed.state["champion"])
@@ -74,7 +75,8 @@ def _documented(
         words = f"what stood when the champion was judged cannot be read: {error}"
         return GateResult(gate="documentation", verdict=Verdict.INCONCLUSIVE, words=words[:2000])
     moved = then.feature_code_digest != now.feature_code_digest
-    return documentation(declaration.folder, before, changed_sections(*specs, features_changed=moved))
+    changed = changed_fields(*specs, features_changed=moved)
+    return documentation(declaration.folder, before, changed, now.model)
 
 
 def _fresh(stores: "Stores", material: "Material", max_rss_mb: float) -> dict[str, GateResult]:

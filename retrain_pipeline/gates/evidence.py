@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.spec.model import ModelSpec
 
 Mode = Literal["first", "non_inferiority", "superiority"]
+Schema = Literal["evidence/2", "evidence/3", "evidence/4"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # Measured anew at each look: kept, but two judgements that differ only here are the same judgement.
@@ -83,16 +84,24 @@ class Escalation(Strict):
         return tuple(one.gate for one in self.looked if one.verdict is not Verdict.PASS)
 
 
+def evidence_schema(anchor: str | None, escalation: Escalation | None) -> Schema:
+    """Return the format of evidence that has these: what a policy does not ask for is not in it."""
+    return "evidence/4" if anchor is not None else "evidence/3" if escalation is not None else "evidence/2"
+
+
 class Evidence(Strict):
     """One judgement of one candidate version, whole: inputs by digest, results of all gates, the worst as verdict."""
 
-    schema_: Literal["evidence/2", "evidence/3"] = Field("evidence/2", alias="schema", serialization_alias="schema")
-    """Format 3 has `escalation`; where a policy does not escalate, evidence is of format 2."""
+    schema_: Schema = Field("evidence/2", alias="schema", serialization_alias="schema")
+    """Format 2 has neither `escalation` nor `anchor`, format 3 the one, format 4 the other (and may have both)."""
     model: str
     version: str
     manifest: Digest
     champion: str | None
     champion_manifest: Digest | None
+    anchor: str | None = None
+    """The champion that was shown to be better last, where that is not `champion`: each refresh since was let through
+    as not worse within the margin, and together they may not lose more than the margin either."""
     epoch: int = Field(ge=0)
     """The deployment's epoch, read before anything was judged. A release at another epoch is refused."""
     as_of: str
@@ -127,9 +136,20 @@ class Evidence(Strict):
             self.mode == "first"
         ):
             raise ValueError("mode first goes with no champion, the other modes with a champion and its manifest")
-        if (self.schema_ == "evidence/3") != (self.escalation is not None):
-            raise ValueError("escalation is what format 3 has and format 2 has not")
+        if self.schema_ != evidence_schema(self.anchor, self.escalation):
+            raise ValueError("escalation is what format 3 has and format 2 has not, anchor what format 4 has")
+        if self.anchor is not None and self.anchor in (self.champion, self.version):
+            raise ValueError("an anchor is neither the champion nor the candidate")
         return self
+
+    @property
+    def next_anchor(self) -> str | None:
+        """The version that later candidates are held to once this one is champion; None: to this one alone."""
+        quality = self.result("quality")
+        high = quality.interval[1] if quality is not None and quality.interval is not None else None
+        if quality is not None and quality.verdict is Verdict.PASS and high is not None and high < 0:
+            return None  # better than the champion, shown at the declared level: a step up, and no slow way down
+        return self.anchor or self.champion
 
     def result(self, gate: str) -> GateResult | None:
         """Return the result of a gate, or None where it is missing."""
@@ -149,7 +169,8 @@ class Evidence(Strict):
 
     def document(self) -> dict[str, Any]:
         """Return the evidence as JSON values: what is stored, and what a card points into."""
-        return self.model_dump(mode="json", by_alias=True, exclude=None if self.escalation else {"escalation"})
+        absent = {name for name in ("anchor", "escalation") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude=absent)
 
     @property
     def judgement_digest(self) -> str:

@@ -1,6 +1,7 @@
 """Judging a candidate: every gate looks, the evidence is stored by digest, and the ledger says that it was judged."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrain_pipeline.errors import PermanentError
@@ -16,6 +17,7 @@ from retrain_pipeline.gates.evidence import (
     GateResult,
     Mode,
     ValidatedLoss,
+    evidence_schema,
     policy_document,
     read_evidence,
     store_evidence,
@@ -129,7 +131,14 @@ def _terms(
     }
 
 
-Looked = tuple[tuple[GateResult, ...], ValidatedLoss | None, dict[str, str], Escalation | None]
+class Looked(NamedTuple):
+    """What came of looking at everything."""
+
+    results: tuple[GateResult, ...]
+    loss: ValidatedLoss | None = None
+    plots: Mapping[str, str] = MappingProxyType({})
+    escalation: Escalation | None = None
+    anchor: str | None = None
 
 
 def _look(
@@ -153,12 +162,12 @@ def _look(
         loaded = load_version(stores, spec.name, version)
     except PermanentError as error:
         told = (*_could_not_look(str(error), gates, "fingerprint"), fingerprint("", None, str(error)))
-        return told, None, {}, None
+        return Looked(told)
     try:
         champion = (deployed.state["champion"], deployed.state["evidence"]) if deployed else (None, None)
         material = read_material(stores, spec, loaded, *champion)
     except PermanentError as error:
-        return _could_not_look(str(error), gates), None, {}, None
+        return Looked(_could_not_look(str(error), gates))
     found = {one.gate: one for one in look(material, mode, spent)}
     found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode, deployed)}
     escalation = None
@@ -168,7 +177,7 @@ def _look(
         escalation = escalate(stores, material, mode, others, champion[0], since, keep)
         found[ESCALATION] = answer(escalation, others)
     results = tuple(found[gate] for gate in gates if gate in found)
-    return results, _validated_loss(material), _plots(stores, material), escalation
+    return Looked(results, _validated_loss(material), _plots(stores, material), escalation, material.anchor_version)
 
 
 def _could_not_look(why: str, gates: tuple[str, ...], *but: str) -> tuple[GateResult, ...]:
@@ -228,11 +237,12 @@ def _plots(stores: "Stores", material: "Material") -> dict[str, str]:
 
 
 def _evidence(terms: Mapping[str, Any], frozen: "TrainingSet", looked: Looked) -> Evidence:
-    results, loss, plots, escalation = looked
-    known = {"schema": "evidence/3", "escalation": escalation} if escalation is not None else {}
+    results, loss, plots, escalation, anchor = looked
     return Evidence(
         **terms,
-        **known,
+        schema=evidence_schema(anchor, escalation),
+        anchor=anchor,
+        escalation=escalation,
         as_of=frozen.as_of,
         training_set=frozen.digest,
         evaluation=EvaluationRows(
@@ -244,7 +254,7 @@ def _evidence(terms: Mapping[str, Any], frozen: "TrainingSet", looked: Looked) -
         verdict=worst(result.verdict for result in results),
         turning=turning(results),
         validated_loss=loss,
-        plots=plots,
+        plots=dict(plots),
     )
 
 

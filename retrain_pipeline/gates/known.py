@@ -84,15 +84,50 @@ def _groups(gates: "Gates", apart: float) -> GateResult:
     return groups(measures, values, gates.groups, margin=gates.group_margin, alpha=gates.alpha, seed=0)
 
 
+_DECISION = """\
+---
+id: known-0001
+schema: 1
+status: accepted
+date: 2024-01-01
+decision-makers: ["team:known"]
+subject: {{kind: feature, covers: [{covers}]}}
+review_by: 2025-01-01
+---
+# A ratio beside the two amounts
+
+## Context and Problem Statement
+Two amounts are given, and the answer turns on how they compare.
+
+## Considered Options
+* Their ratio as a feature
+* Nothing: trees find it from both
+
+## Decision Outcome
+Chosen option: their ratio as a feature, because {because}.
+
+### Consequences
+* Bad, because one more column must be kept the same in training and serving.
+"""
+_REASON = "a tree needs many splits to follow a ratio of two columns, and few rows lie near the border that counts"
+
+
 def _documentation() -> tuple[GateResult, GateResult]:
-    """Judge a change of the features without a decision, and with one."""
+    """Judge changes of the features: without a decision, with an empty one, with one about another field; and with one.
+
+    Of the known-bad candidates the one is returned that comes out best.
+    """
     with tempfile.TemporaryDirectory(prefix="known-") as name:
         folder = Path(name)
-        bad = documentation(folder, {}, ["features"])
+        changed = ["features.code", "features.history_periods"]
+        bad = [documentation(folder, {}, changed)]
         (folder / "decisions").mkdir()
-        text = "---\nstatus: accepted\nsubject:\n  kind: feature\n---\n\nBecause.\n"
-        (folder / "decisions" / "0001.md").write_text(text, encoding="utf-8")
-        return bad, documentation(folder, {}, ["features"])
+        for covers, because in (("features", "TODO"), ("features.code", _REASON), ("features", _REASON)):
+            text = _DECISION.format(covers=covers, because=because)
+            (folder / "decisions" / "0001.md").write_text(text, encoding="utf-8")
+            bad.append(documentation(folder, {}, changed))
+        good = bad.pop()
+        return next((one for one in bad if one.verdict is Verdict.PASS), bad[0]), good
 
 
 def _second(material: "Material", times: float) -> GateResult:

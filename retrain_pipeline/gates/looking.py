@@ -12,7 +12,7 @@ from retrain_pipeline.gates.known import wrong_about_candidates
 from retrain_pipeline.gates.labels import LabelRows, labels, leakage
 from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
-from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
+from retrain_pipeline.gates.quality import Paired, all_of, baseline, quality, slices, success
 from retrain_pipeline.gates.robustness import robustness
 from retrain_pipeline.gates.self_test import self_test
 from retrain_pipeline.learning.concord import relabelled
@@ -45,7 +45,7 @@ def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[Ga
             material.champion_seen,
             min_rows=material.spec.gates.min_rows,
         ),
-        _nothing("quality", material, reference) if main is None else quality(main, mode),
+        _quality(material, reference, main, mode, spent),
         baseline(paired(material, material.baselines["dummy"]), paired(material, material.baselines["linear"])),
         _success(material),
         _slices(material),
@@ -63,6 +63,22 @@ def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[Ga
         _self_test(material, reference, main, mode),
         *((_groups(material),) if material.spec.gates.groups else ()),
     )
+
+
+def _quality(
+    material: Material, reference: Side | None, main: Paired | None, mode: Mode, spent: float | None
+) -> GateResult:
+    """Held to the champion, and within the margin to the anchor too: margins of a chain of refreshes do not add up."""
+    if main is None:
+        return _nothing("quality", material, reference)
+    held = quality(main, mode)
+    if material.anchor is None:
+        return held
+    beside = paired(material, material.anchor)
+    if beside is None:
+        return all_of(held, _nothing("quality", material, material.anchor))
+    name = f"anchor {material.anchor_version}"
+    return all_of(held, quality(replace(beside, spent=spent), "non_inferiority", reference=name))
 
 
 def paired(material: Material, reference: Side | None) -> Paired | None:

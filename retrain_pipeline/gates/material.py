@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.learning.frames import Frames
     from retrain_pipeline.learning.manifest import VersionManifest
     from retrain_pipeline.learning.training_set import TrainingSet
@@ -46,6 +47,9 @@ class Material:
     candidate: Side
     fidelity: str
     champion: Side | None
+    anchor: Side | None
+    """The champion that was shown to be better last, where that is another than the champion."""
+    anchor_version: str | None
     champion_validated: float | None
     """The most that the champion's mean row loss was by its own evidence: mean and two standard errors."""
     earlier: "pd.DataFrame | None"
@@ -79,7 +83,7 @@ def read_material(
     """Return the material for judging a loaded candidate against a champion version and what was validated of it.
 
     Rows that are kept back for a second validator (`gates.escalate`) are not in it.
-    A champion or baseline that does not load is a side that could not answer, with the reason.
+    A champion, anchor or baseline that does not load is a side that could not answer, with the reason.
 
     Raises
     ------
@@ -99,6 +103,8 @@ def read_material(
     if kept.any():
         frames = without(frames, kept)
     champion_side, champion_seen, earlier = _champion(stores, spec, frames, champion)
+    released_on = _evidence(stores, champion_evidence)
+    anchor_version, anchor = _anchor(stores, spec, frames, loaded, champion_evidence, released_on)
     return Material(
         spec=spec,
         manifest=manifest,
@@ -107,7 +113,9 @@ def read_material(
         candidate=_asked("candidate", spec, frames, loaded.pipeline),
         fidelity=loaded.fidelity,
         champion=champion_side,
-        champion_validated=_validated(stores, champion_evidence),
+        anchor=anchor,
+        anchor_version=anchor_version,
+        champion_validated=_validated(released_on),
         earlier=earlier,
         baselines={name: _baseline(stores, spec, frames, manifest, name) for name in ("dummy", "linear")},
         digests=row_digests(frames.eval_keys),
@@ -129,12 +137,41 @@ def losses_of(
     return row_losses(spec.problem.success.metric, spec.data.label.task, labels, predictions)
 
 
-def _validated(stores: "Stores", evidence: str | None) -> float | None:
+def _evidence(stores: "Stores", digest: str | None) -> "Evidence | None":
     try:
-        known = read_evidence(stores.artifacts, evidence).validated_loss if evidence else None
+        return read_evidence(stores.artifacts, digest) if digest else None
     except EvidenceRefused:
         return None
+
+
+def _validated(released_on: "Evidence | None") -> float | None:
+    known = released_on.validated_loss if released_on is not None else None
     return known.mean + 2 * (known.se or 0.0) if known else None
+
+
+def _anchor(
+    stores: "Stores",
+    spec: "ModelSpec",
+    frames: "Frames",
+    candidate: "LoadedVersion",
+    champion_evidence: str | None,
+    released_on: "Evidence | None",
+) -> tuple[str | None, Side | None]:
+    """Return the version that was shown to be better last, and what it says; None where that is the champion itself."""
+    from retrain_pipeline.learning.versions import load_version
+
+    if champion_evidence is None:
+        return None, None
+    if released_on is None:
+        why = f"the champion's evidence {champion_evidence} cannot be read: what it may not fall behind is unknown"
+        return None, Side("anchor", (), None, None, None, why)
+    version = released_on.next_anchor
+    if version in (None, released_on.version, candidate.manifest.version):
+        return None, None
+    try:
+        return version, _asked("anchor", spec, frames, load_version(stores, spec.name, str(version)).pipeline)
+    except PermanentError as error:
+        return version, Side("anchor", (), None, None, None, f"anchor {version} does not load: {error}")
 
 
 def _asked(name: str, spec: "ModelSpec", frames: "Frames", pipeline: Any) -> Side:

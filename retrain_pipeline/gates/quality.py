@@ -150,14 +150,15 @@ def baseline(dummy: Paired | None, linear: Paired | None) -> GateResult:
     if dummy is None or linear is None:
         missing = " and ".join(name for name, found in (("dummy", dummy), ("linear", linear)) if found is None)
         return GateResult(gate="baseline", verdict=Verdict.INCONCLUSIVE, words=f"no {missing} baseline to compare with")
-    results = [
-        quality(dummy, "first", gate="baseline"),
-        quality(linear, "non_inferiority", gate="baseline", reference="linear model"),
-    ]
+    beside = quality(linear, "non_inferiority", gate="baseline", reference="linear model")
+    return all_of(beside, quality(dummy, "first", gate="baseline"))
+
+
+def all_of(*results: GateResult) -> GateResult:
+    """Return one result of several comparisons that must all hold: the first of the worst verdict, in words of all."""
     verdict = worst(result.verdict for result in results)
-    telling = next(result for result in reversed(results) if result.verdict is verdict)
-    words = "; ".join(result.words for result in results)
-    return telling.model_copy(update={"words": words})
+    telling = next(result for result in results if result.verdict is verdict)
+    return telling.model_copy(update={"words": "; ".join(result.words for result in results)})
 
 
 def success(

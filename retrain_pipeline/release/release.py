@@ -11,6 +11,7 @@ from retrain_pipeline.gates.evidence import Evidence, policy_digest, read_eviden
 from retrain_pipeline.governance.roles import check
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release.documents import documented
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.moment import check_not_halted, unless_halted
@@ -67,7 +68,8 @@ def release(
     ReleaseRefused
         When the evidence is missing, damaged, not on record, or of something else; when a gate is missing or the
         verdict is not PASS; when the run was closed as failed; when policy or code are no longer those that judged;
-        when the way back was not rehearsed; when validators do not agree and nobody has resolved it; when somebody
+        when the way back was not rehearsed; when what is written about the champion does not verify and
+        `gates.documentation` asks that it does; when validators do not agree and nobody has resolved it; when somebody
         changed the deployment since (then a `superseded` entry is written); or when the version does not load.
     ApprovalRefused
         When approval is required and nothing lets the version through (then an `awaiting_approval` entry is written).
@@ -91,6 +93,8 @@ def release(
     manifest = loadable(stores, declaration, evidence)
     if (way_back := rehearsed(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
         raise ReleaseRefused(f"{model} {version}: {way_back.words}")
+    if (written := documented(stores.ledger, declaration.spec)).verdict is not Verdict.PASS:
+        raise ReleaseRefused(f"{model} {version}: {written.words}")
     permit = permit_or_wait(stores, declaration, evidence, evidence_digest, manifest, run_id, actor)
     permit = unless_halted(stores.ledger, model, permit)
     try:

@@ -9,7 +9,7 @@ import pytest
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.gates.looking import _leakage, look
-from retrain_pipeline.gates.material import _asked, _seen, _validated, read_material
+from retrain_pipeline.gates.material import _asked, _evidence, _seen, _validated, read_material
 from retrain_pipeline.gates.required import GATES, required_gates
 from retrain_pipeline.learning.errors import VersionNotLoadable
 from retrain_pipeline.learning.versions import load_version, read_manifest
@@ -195,9 +195,9 @@ def test_lost_row_digests_and_too_few_rows_to_probe_are_inconclusive(world):
 
 
 def test_evidence_that_is_gone_tells_nothing_of_the_validated_loss(world):
-    assert _validated(world.stores, "0" * 64) is None
-    assert _validated(world.stores, None) is None
-    assert _validated(world.stores, newest_evidence(world.stores, "toy", versions(world)[0])) > 0.3
+    assert _validated(_evidence(world.stores, "0" * 64)) is None
+    assert _validated(_evidence(world.stores, None)) is None
+    assert _validated(_evidence(world.stores, newest_evidence(world.stores, "toy", versions(world)[0]))) > 0.3
 
 
 def test_plots_are_pictures_and_the_same_every_time(world):

@@ -140,7 +140,7 @@ class Lab:
             GateResult(gate=gate, verdict=quality if gate == "quality" else Verdict.PASS, words="set by the test")
             for gate in required_gates(spec.gates)
         )
-        evidence = judging._evidence(terms, manifest.frozen, (results, None, {}, None))
+        evidence = judging._evidence(terms, manifest.frozen, judging.Looked(results))
         return judging._record(self.stores, evidence, f"run-{version}", "lab").digest
 
     def release(self, version: str, digest: str):
