@@ -1,0 +1,10 @@
+"""The checks of an audit, by name; importable without any of what they look with."""
+
+CHECKS = {
+    "reviews": "No decision and no open review is past its date.",
+    "references": "All that is named by digest is there and hashes to it; tables have the versions that are named.",
+    "citations": "No superseded decision is cited by what holds now.",
+    "retention": "No version is kept longer than rollout.retire_periods asks.",
+    "machine_filled": "At least 80 % of the fields of records are filled in by machine.",
+    "personal_data": "No e-mail address and no payment card is in free text or in text columns.",
+}
