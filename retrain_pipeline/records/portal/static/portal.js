@@ -1,0 +1,124 @@
+// Search, filters and the date picker. Every page reads without it. Text goes in as text: nothing here writes markup.
+"use strict";
+
+function element(name, text, attributes) {
+  const made = document.createElement(name);
+  if (text) made.textContent = text;
+  for (const [key, value] of Object.entries(attributes || {})) made.setAttribute(key, value);
+  return made;
+}
+
+const wordsOf = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
+
+function filterList(list) {
+  const items = [...list.querySelectorAll("[data-item]")];
+  const form = list.closest("main").querySelector("[data-filters]");
+  const count = list.closest("main").querySelector("[data-count]");
+  if (!form || items.length < 2) return;
+  const facets = new Map();
+  const said = items.map((item) => JSON.parse(item.dataset.facets));
+  const texts = items.map((item) => item.textContent.toLowerCase());
+  for (const one of said) for (const [name, values] of Object.entries(one)) {
+    if (!facets.has(name)) facets.set(name, new Map());
+    for (const value of values) facets.get(name).set(value, (facets.get(name).get(value) || 0) + 1);
+  }
+  const chosen = new Map();
+  for (const [name, values] of facets) {
+    if (values.size < 2 && list.dataset.list !== "models") continue;
+    const group = element("fieldset");
+    group.append(element("legend", name));
+    for (const value of [...values.keys()].sort()) {
+      const label = element("label");
+      const box = element("input", "", { type: "checkbox", "data-facet": name, value });
+      label.append(box, `${value} (${values.get(value)})`);
+      group.append(label);
+    }
+    chosen.set(name, group);
+    form.append(group);
+  }
+  const label = element("label", "Words", { class: "words" });
+  const words = element("input", "", { type: "search", autocomplete: "off" });
+  label.append(words);
+  form.append(label);
+  function show() {
+    const asked = wordsOf(words.value);
+    let seen = 0;
+    items.forEach((item, at) => {
+      let keep = asked.every((word) => texts[at].includes(word));
+      for (const [name, group] of chosen) {
+        const ticked = [...group.querySelectorAll("input:checked")].map((box) => box.value);
+        keep = keep && (!ticked.length || ticked.some((value) => (said[at][name] || []).includes(value)));
+      }
+      item.hidden = !keep;
+      seen += keep ? 1 : 0;
+    });
+    count.textContent = seen === items.length ? "" : `${seen} of ${items.length} ${list.dataset.list}`;
+    count.hidden = seen === items.length;
+  }
+  form.hidden = false;
+  form.addEventListener("input", show);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  show();
+}
+
+function marked(text, asked) {
+  const found = element("p");
+  const lower = text.toLowerCase();
+  const first = Math.max(0, Math.min(...asked.map((word) => lower.indexOf(word)).filter((at) => at >= 0), text.length) - 60);
+  let rest = (first ? "…" : "") + text.slice(first, first + 240) + (text.length > first + 240 ? "…" : "");
+  while (rest) {
+    const here = rest.toLowerCase();
+    const hits = asked.map((word) => [here.indexOf(word), word.length]).filter(([at]) => at >= 0);
+    if (!hits.length) break;
+    const [at, length] = hits.sort((a, b) => a[0] - b[0] || b[1] - a[1])[0];
+    found.append(rest.slice(0, at), element("mark", rest.slice(at, at + length)));
+    rest = rest.slice(at + length);
+  }
+  found.append(rest);
+  return found;
+}
+
+function search(section) {
+  const input = section.querySelector("input");
+  const list = section.querySelector("[data-search-results]");
+  const count = section.querySelector("[data-search-count]");
+  const documents = (self.PORTAL || []).map((one) => ({ ...one, all: `${one.m} ${one.k} ${one.t} ${one.x}`.toLowerCase() }));
+  function show() {
+    const asked = wordsOf(input.value);
+    const found = asked.length ? documents.filter((one) => asked.every((word) => one.all.includes(word))) : [];
+    const ranked = found.map((one, at) => [asked.every((word) => one.t.toLowerCase().includes(word)) ? 0 : 1, at, one]);
+    ranked.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    list.replaceChildren(...ranked.slice(0, 50).map(([, , one]) => {
+      const item = element("li");
+      item.append(element("a", one.t, { href: one.u }), ` ${one.k} of ${one.m}`, marked(one.x, asked));
+      return item;
+    }));
+    const more = found.length > 50 ? ", the first 50 are shown" : "";
+    count.textContent = asked.length ? `${found.length} found${more}` : "";
+  }
+  section.hidden = false;
+  input.addEventListener("input", show);
+  const asked = new URLSearchParams(location.search).get("q");
+  if (asked) {
+    input.value = asked;
+    show();
+    section.scrollIntoView();
+    input.focus();
+  }
+}
+
+function moments(form) {
+  const list = document.querySelector("[data-moments-list]");
+  form.hidden = false;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const day = form.querySelector("input").value;
+    const item = [...list.children].find((one) => day && one.dataset.at <= day);
+    form.querySelector("[data-moments-none]").textContent = item ? "" : "Nothing was released by then.";
+    if (item) location.href = item.querySelector("a").href;
+  });
+}
+
+document.querySelectorAll("[data-list]").forEach(filterList);
+document.querySelectorAll("[data-search]").forEach(search);
+document.querySelectorAll("[data-moments]").forEach(moments);
