@@ -1,0 +1,1 @@
+"""Whether what is written is true: sixteen checks, each of which names thing, place and mend."""
