@@ -9,3 +9,7 @@ class RolesRefused(PermanentError):
 
 class NotAllowed(PermanentError):
     """Somebody who may not do what they tried; the attempt is an entry of the ledger."""
+
+
+class OwnersRefused(PermanentError):
+    """An `OWNERS.yaml` that cannot be used; nobody is known to stand for anything until it is mended."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 FILE = "roles.yaml"
 Action = Literal[
-    "approve", "release", "rollback", "override", "review_override", "halt", "resume", "change_policy", "manage_keys"
-]
+    "approve", "release", "rollback", "override", "review_override", "halt", "resume", "change_policy", "manage_keys",
+    "retire",
+]  # fmt: skip
 REFUSED = "refused"
 """The action of the entry of a refused attempt."""
 

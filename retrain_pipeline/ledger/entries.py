@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from retrain_pipeline.canonical import NotCanonical, canonical_json, digest_of, sha256
+from retrain_pipeline.canonical import NotCanonical, canonical_json, sha256
 from retrain_pipeline.ledger.errors import EntryRefused, LedgerDamaged
 from retrain_pipeline.names import check_name
 
@@ -149,23 +149,41 @@ def chain_digest(row: Mapping[Any, Any]) -> str:
     ----------
     row
         The stored columns. `mono_ns` is hashed as text: a machine that is up for 104 days counts beyond 2**53.
+
+    Raises
+    ------
+    NotCanonical
+        When a column holds what no entry has: bytes, half of a surrogate pair.
     """
-    return digest_of(
-        {
-            "seq": row["seq"],
-            "prev_sha256": row["prev_sha256"],
-            "at_utc": row["at_utc"],
-            "mono_ns": str(row["mono_ns"]),
-            "actor": row["actor"],
-            "action": row["action"],
-            "model": row["model"],
-            "subject": row["subject"],
-            "payload_sha256": sha256(row["payload"].encode()),
-            "run_id": row["run_id"],
-            "epoch": row["epoch"],
-            "key": row["key"],
-        }
+    return sha256(
+        _canonical_columns(
+            {
+                "seq": row["seq"],
+                "prev_sha256": row["prev_sha256"],
+                "at_utc": row["at_utc"],
+                "mono_ns": str(row["mono_ns"]),
+                "actor": row["actor"],
+                "action": row["action"],
+                "model": row["model"],
+                "subject": row["subject"],
+                "payload_sha256": sha256(row["payload"].encode()),
+                "run_id": row["run_id"],
+                "epoch": row["epoch"],
+                "key": row["key"],
+            }
+        )
     )
+
+
+def _canonical_columns(columns: Mapping[str, Any]) -> bytes:
+    """Return the canonical JSON of columns: texts, whole numbers and nulls under ASCII names.
+
+    Of these `json` writes what RFC 8785 asks for, in a fraction of the time; and every entry is hashed at every read.
+    """
+    try:
+        return json.dumps(columns, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise NotCanonical(f"not canonical JSON: {error}") from error
 
 
 def as_entry(row: Mapping[Any, Any]) -> Entry:

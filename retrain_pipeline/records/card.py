@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import Evidence
+from retrain_pipeline.records.card_judged import with_judgement
 from retrain_pipeline.records.history import Story, explain
+from retrain_pipeline.records.measured import with_measurements
+from retrain_pipeline.redaction import redacted_values
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -52,6 +55,9 @@ def write_card(stores: "Stores", declaration: "Declaration", version: str) -> Ca
     manifest = read_manifest(stores, model, version)
     board = stores.artifacts.get_json(manifest.leaderboard)
     document = card_document(declaration.spec, manifest, story, board)
+    document = with_judgement(stores, document, manifest, story)
+    document = with_measurements(stores, document, model, version)
+    document = redacted_values(document)
     markdown = render("card.md.j2", document)
     return Card(model, version, stores.artifacts.put(markdown.encode()), stores.artifacts.put_json(document), document)
 

@@ -8,6 +8,8 @@ from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
 from retrain_pipeline.governance.halting import disagreement, halted_words
 from retrain_pipeline.lanes import ENDED, OPENED
+from retrain_pipeline.records.record import RECORDED
+from retrain_pipeline.release.documents import VERIFIED
 from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.release.state import Deployment
 
@@ -31,6 +33,7 @@ _ACTIONS = (
     "withdrawn",
     "drilled",
     "drill_failed",
+    VERIFIED,
     "released",
     "rejected",
     "retrain_failed",
@@ -45,6 +48,7 @@ _ACTIONS = (
     "override_reviewed",
     "refused",
     "rolled_back",
+    "retired",
     "monitored",
     "data_doubted",
     "retraining_halted",
@@ -52,6 +56,7 @@ _ACTIONS = (
     "escalation_halted",
     "promotion_held",
     "retrain_scored",
+    "review_opened",
     "contract_failed",
     "run_failed",
     "alerted",
@@ -234,6 +239,8 @@ def told(entry: "Entry") -> str:
     if entry.action == "judged":
         bad = [f"{gate} {verdict}" for gate, verdict in sorted(payload["gates"].items()) if verdict != "PASS"]
         return str(payload["verdict"]) + (f" ({', '.join(bad)})" if bad else "")
+    if entry.action == RECORDED:
+        return f"{str(payload['kind']).replace('_', ' ')} of {entry.subject}"
     for name in _TOLD:
         if payload.get(name):
             value = payload[name]
@@ -263,9 +270,11 @@ def _why(stores: "Stores", model: str, trigger: dict[str, Any]) -> str:
     attempt = f", attempt {trigger['attempt']}" if trigger.get("attempt", 1) > 1 else ""
     words = f"{trigger['kind']} retrain as of {trigger['as_of']}{attempt}"
     for entry in stores.ledger.entries(model=model, action="monitored", newest_first=True):
-        if entry.payload.get("as_of") == trigger["as_of"]:
-            return f"{words}: {told(entry)}"
-    return words
+        if entry.payload.get("as_of") == trigger["as_of"] and (seen := told(entry)) != entry.action:
+            return f"{words}: {seen}"
+    reasons = [str(one) for one in trigger.get("reasons") or ()]
+    asked = [one for one in reasons if one.startswith(("performance", "drift", "policy", "max_age"))]
+    return f"{words}: {'; '.join(asked)}" if asked else words
 
 
 def _evidence_of(stores: "Stores", judged: "Entry | None") -> tuple[str | None, Evidence | None, str]:
@@ -291,6 +300,12 @@ def _replayed(stores: "Stores", judged: "Entry | None", evidence: Evidence | Non
 
 
 def _serves(stores: "Stores", model: str, version: str) -> str:
+    from retrain_pipeline.learning.versions import RETIRED
+
+    retired = stores.ledger.latest(model, RETIRED, version)
+    if retired is not None:
+        stone = str(retired.payload["tombstone"])
+        return f"retired on {retired.at_utc[:10]}, it serves nobody: {retired.payload['because']} (tombstone {stone})"
     past = [reign for reign in reigns(stores.ledger, model) if reign.version == version]
     row = stores.ledger.deployment(model)
     on = _on_trial(Deployment.from_state(row.state)) if row else None

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from retrain_pipeline.redaction import redacted
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _MARKUP = re.compile(r"([\\`*_\[\]{}#|~])")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
@@ -29,7 +31,7 @@ def render(template: str, document: dict[str, Any]) -> str:
 
 
 def escape_markdown(value: object) -> str:
-    r"""Return a value as one line of Markdown that shows just its text: no links, tables, code, HTML or line breaks.
+    r"""Return a value as one line of Markdown that is text alone: no links, tables, code, HTML, secrets, line breaks.
 
     Examples
     --------
@@ -38,5 +40,5 @@ def escape_markdown(value: object) -> str:
     """
     from markupsafe import Markup, escape
 
-    line = _INVISIBLE.sub(" ", str(value))
+    line = _INVISIBLE.sub(" ", redacted(str(value)))
     return Markup(escape(_MARKUP.sub(r"\\\1", line)))  # noqa: S704 # nosec B704 - escaped in this very line

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrain_pipeline.ledger.entries import FIRST_PREV, NewEntry
+from retrain_pipeline.canonical import NotCanonical, canonical_json
+from retrain_pipeline.ledger.entries import FIRST_PREV, NewEntry, _canonical_columns
 from retrain_pipeline.ledger.errors import KeyReused, StaleEpoch
 from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.verdicts import Verdict
@@ -62,3 +63,20 @@ def test_any_story_verifies_and_deployments_are_the_fold_of_their_entries(ledger
     assert (found.problems, found.verdict) == ([], Verdict.PASS if returned else Verdict.INCONCLUSIVE)
     assert ledger.restore_deployments("nobody") == []
     ledger.close()
+
+
+_TEXT = st.one_of(st.none(), st.text())
+_NUMBER = st.one_of(st.none(), st.integers(min_value=-(2**53) + 1, max_value=2**53 - 1))
+
+
+@given(
+    columns=st.fixed_dictionaries({"seq": _NUMBER, "epoch": _NUMBER, "actor": _TEXT, "key": _TEXT, "subject": _TEXT})
+)
+def test_columns_are_spelled_as_rfc_8785_spells_them(columns):
+    assert _canonical_columns(columns) == canonical_json(columns)
+
+
+@pytest.mark.parametrize("strange", [b"bytes", "\ud800", float("nan"), {1}])
+def test_columns_that_no_entry_has_are_not_canonical(strange):
+    with pytest.raises(NotCanonical):
+        _canonical_columns({"actor": strange})

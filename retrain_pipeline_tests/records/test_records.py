@@ -74,7 +74,7 @@ HOSTILE = [
     "<script>alert(1)</script>",
     "[click](javascript:alert(1))",
     "![x](http://example.invalid/x.png)",
-    "{{ 7 * 7 }} {% for x in y %}",
+    "{{ 7919 * 7907 }} {% for x in y %}",
     "a | b\n\n# Heading",
     "`code` *bold* __under__ ~~gone~~ \\[",
     "<http://example.invalid>",
@@ -95,7 +95,7 @@ def test_text_of_people_stays_text(world, text):
     html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown)
     for tag in ("<script", "<a ", "<img", "<code", "<em>", "<strong>", "<s>"):
         assert tag not in html
-    assert "49" not in html.split("</table>")[0]
+    assert str(7919 * 7907) not in html
     assert html.count("<h1>") == 1
     assert "Heading</h1>" not in html
     assert not set(markdown) & set("\u202e\u200b\x07")
