@@ -31,6 +31,7 @@ ALERTING = {
     "rejected": "warning",
     "retrain_failed": "error",
     "retraining_halted": "warning",
+    "review_opened": "warning",
     "superseded": "warning",
     "withdrawn": "warning",
     "rolled_back": "warning",

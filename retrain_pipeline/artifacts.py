@@ -156,6 +156,20 @@ class Artifacts:
                 removed += 1
         return removed
 
+    def remove(self, digest: str) -> bool:
+        """Take the bytes of a digest away and return whether there were any; whoever does it has said on record why.
+
+        Raises
+        ------
+        ArtifactRefused, ArtifactsUnreachable, DigestRefused
+            When the disk or object store refuses or does not answer, or the digest is none.
+        """
+        path = self.path(digest)
+        if self._guarded(path, "read", lambda: self._modified(digest)) is None:
+            return False
+        self._guarded(path, "removed", self._place(digest).unlink)
+        return True
+
     def sweep(self, reachable: Set[str], *, grace_hours: float = 168.0) -> list[str]:
         """Remove objects that nothing refers to and that were put (or put again) longer than `grace_hours` ago.
 

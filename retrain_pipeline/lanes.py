@@ -214,3 +214,7 @@ class LaneArtifacts(Artifacts):
     def sweep(self, reachable: Any, *, grace_hours: float = 168.0) -> list[str]:
         """Refuse: what a lane does not reach, others do."""
         self._refuse("sweep of the artifacts", None)
+
+    def remove(self, digest: str) -> bool:
+        """Refuse: the bytes may be others', too."""
+        self._refuse("removal of an artifact", None)

@@ -27,7 +27,7 @@ OOM_TAG = "retrain/oom_kills"
 DATA_SIDE = ("raw", "features", "predictions", "feedback", "monitoring", "rollout")
 FROM_THE_MODEL = ("raw",)
 """What a lane has none of: it reads its model's."""
-MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
+MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "insight", "model_card", "records")
 
 ALIVE = [
     dg.DagsterRunStatus.NOT_STARTED,

@@ -1,22 +1,19 @@
 """`drill`: the way back rehearsed, in a copy; and the schedule that holds it where it is declared to be due."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import (
-    MODEL_TAG,
-    SIDE_TAG,
-    asset_keys,
-    check_specs,
-    metadata,
-    model_asset,
-    run_actor,
-)
+from retrain_pipeline.assets.common import check_specs, metadata, model_asset, run_actor
 from retrain_pipeline.assets.resources import StoresResource
-from retrain_pipeline.assets.schedules import ALL_ASSETS_JOB
+from retrain_pipeline.assets.schedules import side_schedule
 from retrain_pipeline.spec.declaration import Declaration
+from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from retrain_pipeline.ledger.store import Ledger
 
 CHECKS = {"way_back": "The earlier champion serves again within a second, with the same answers, in a copy."}
 
@@ -64,28 +61,10 @@ def drill_asset(declaration: Declaration) -> dg.AssetsDefinition:
 def drill_schedule(declarations: Sequence[Declaration]) -> dg.ScheduleDefinition:
     """Return the schedule that rehearses the way back of every model whose declared drill is due."""
 
-    @dg.schedule(
-        name="drills",
-        cron_schedule="45 5 * * *",
-        job_name=ALL_ASSETS_JOB,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Rehearses the rollback of every model whose drill is due by rollout.drill_periods.",
-    )
-    def drills(
-        context: dg.ScheduleEvaluationContext, stores: StoresResource
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        from retrain_pipeline.release.drills import is_due
+    def is_due(ledger: "Ledger", spec: ModelSpec) -> bool:
+        from retrain_pipeline.release.drills import is_due as drill_is_due
 
-        ledger = stores.open().ledger
-        due = [one.spec.name for one in declarations if is_due(ledger, one.spec)]
-        for model in due:
-            yield dg.RunRequest(
-                run_key=f"drill-{model}-{context.scheduled_execution_time:%Y%m%d}",
-                asset_selection=asset_keys(model, ["drill"]),
-                tags={MODEL_TAG: model, SIDE_TAG: "drill"},
-            )
-        if not due:
-            yield dg.SkipReason(f"no drill is due, in {len(declarations)} models")
+        return drill_is_due(ledger, spec)
 
-    return drills
+    words = "Rehearses the rollback of every model whose drill is due by rollout.drill_periods."
+    return side_schedule("drills", "drill", "45 5 * * *", words, declarations, is_due)

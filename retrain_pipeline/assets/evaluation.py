@@ -28,7 +28,7 @@ LOOKS_AT = {
     "groups": "The gap between declared groups did not grow.",
     "reproducible": "Fitted again from its manifest, it is the same model.",
     "seed_noise": "Other seeds are as good.",
-    "documentation": "What changed since the champion has a decision file that says why.",
+    "documentation": "Every field that changed since the champion has a decision that says why.",
     "footprint": "Peak memory of a fresh process within the declared limit.",
     "guard": "Evidence on record that the update changes neither what is collected nor how users behave.",
     "escalation": "Where something calls for it, a second validator judges other rows, and agrees.",

@@ -6,15 +6,19 @@ from typing import get_args
 import dagster as dg
 
 from retrain_pipeline.assets.approval import approval_asset
+from retrain_pipeline.assets.audit import audit_asset, audit_schedule
 from retrain_pipeline.assets.candidate import candidate_asset
 from retrain_pipeline.assets.drill import drill_asset, drill_schedule
 from retrain_pipeline.assets.evaluation import evaluation_asset
 from retrain_pipeline.assets.features import features_asset
 from retrain_pipeline.assets.feedback import feedback_asset
+from retrain_pipeline.assets.insight import insight_asset
 from retrain_pipeline.assets.model_card import model_card_asset
 from retrain_pipeline.assets.monitoring import monitoring_asset
+from retrain_pipeline.assets.portal import portal_definitions
 from retrain_pipeline.assets.predictions import predictions_asset
 from retrain_pipeline.assets.raw import raw_asset
+from retrain_pipeline.assets.records import records_asset
 from retrain_pipeline.assets.release import release_asset
 from retrain_pipeline.assets.replay import replay_asset
 from retrain_pipeline.assets.resources import StoresResource
@@ -36,8 +40,11 @@ BUILDERS = (
     candidate_asset,
     evaluation_asset,
     release_asset,
+    insight_asset,
     model_card_asset,
+    records_asset,
     drill_asset,
+    audit_asset,
     replay_asset,
 )
 
@@ -67,10 +74,16 @@ def fleet_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:
         schedules=[
             *(data_schedule(cadence, models) for cadence, models in by_cadence.items() if models),
             drill_schedule(declarations),
+            audit_schedule(declarations),
         ],
         # a lane's own sensor closes what died in it, as the lane; a location of lanes alone may not enter alerts
         sensors=[alerts_sensor(named)] if named or not declarations else [],
     )
+
+
+def shared_definitions(declarations: Sequence[Declaration]) -> dg.Definitions:
+    """Return what a code location has beside its models: schedules, alerts and the portal."""
+    return dg.Definitions.merge(fleet_definitions(declarations), portal_definitions(declarations))
 
 
 def project_definitions(declarations: Sequence[Declaration], stores: StoresResource | None = None) -> dg.Definitions:

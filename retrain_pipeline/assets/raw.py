@@ -11,6 +11,7 @@ from retrain_pipeline.assets.common import (
     data_asset,
     data_root,
     metadata,
+    run_actor,
 )
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -41,8 +42,11 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         from retrain_pipeline.lake.ingest import ingest_period
+        from retrain_pipeline.records.agreed import register
 
         opened = stores.open()
+        # Before the first row is read: what a model will be judged by is on record before there is one.
+        register(opened, spec, run_actor(context))
         reports = [
             ingest_period(opened.lake, spec.data, spec.name, period, root=data_root())
             for period in context.partition_keys

@@ -20,6 +20,7 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
         "Re-reads the evidence by digest and makes the version champion; with declared stages it is on trial first.",
     )
     def release(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+        from retrain_pipeline.records.truth.before_release import verify_before_release
         from retrain_pipeline.release.release import newest_evidence
         from retrain_pipeline.release.release import release as release_version
         from retrain_pipeline.triggers.retrain import subject_of
@@ -28,13 +29,15 @@ def release_asset(declaration: Declaration) -> dg.AssetsDefinition:
         with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "release")):
             version = subject_of(opened.ledger, spec.name, "candidate_built", context.run.run_id)
             evidence_digest = newest_evidence(opened, spec.name, version)
+            actor = run_actor(context)
+            verify_before_release(opened, declaration, actor=actor, run_id=context.run.run_id)
             outcome = release_version(
                 opened,
                 declaration,
                 version,
                 evidence_digest=evidence_digest,
                 run_id=context.run.run_id,
-                actor=run_actor(context),
+                actor=actor,
             )
         return dg.MaterializeResult(
             metadata=metadata(

@@ -10,6 +10,7 @@ from retrain_pipeline.spec.declaration import Declaration
 
 CHECKS = {"trial": "The model on trial, or just released, is no worse than the one before it, on the same rows."}
 BACK = frozenset({"withdraw", "rolled_back"})
+ENDS = BACK | {"promote"}
 
 
 def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
@@ -27,14 +28,24 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def rollout(
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        from retrain_pipeline.records.cards import write_cards
+        from retrain_pipeline.records.incidents import write_postmortems
+        from retrain_pipeline.records.releases import write_release_notes
         from retrain_pipeline.records.rollouts import results_table, stored_trial_plot
         from retrain_pipeline.release.rollout import roll
 
         opened = stores.open()
+        moved = False
         for period in context.partition_keys:
             report = roll(opened, declaration, period, run_id=context.run.run_id, actor=run_actor(context))
+            moved = moved or report.move in ENDS
             numbers = {one.gate.replace(":", "_"): one.statistic for one in report.results}
             context.add_asset_metadata(metadata({"move": report.move, **numbers}), partition_key=period)
+        if (
+            moved
+        ):  # a trial's end, or a way back: note, postmortem and cards are written now, and not at the next retrain
+            for write in (write_release_notes, write_postmortems, write_cards):
+                write(opened, declaration, run_actor(context))
         plot = stored_trial_plot(opened, spec.name)
         yield dg.AssetCheckResult(
             check_name="trial",

@@ -1,12 +1,12 @@
-"""One schedule a cadence: at the end of a period, the data side of every model of that cadence."""
+"""One schedule a cadence: at the end of a period, the data side of every model of it; and those of single assets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import MODEL_TAG, SIDE_TAG, data_side, is_in_flight
+from retrain_pipeline.assets.common import MODEL_TAG, SIDE_TAG, asset_keys, data_side, is_in_flight
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lanes import Lane, ended
 from retrain_pipeline.periods import Cadence, as_utc
@@ -88,3 +88,36 @@ def data_schedule(cadence: Cadence, declarations: Sequence[Declaration]) -> dg.S
             yield dg.SkipReason(looked + running)
 
     return data
+
+
+def side_schedule(
+    name: str,
+    asset: str,
+    cron: str,
+    description: str,
+    declarations: Sequence[Declaration],
+    is_due: "Callable[[Ledger, ModelSpec], bool]",
+) -> dg.ScheduleDefinition:
+    """Return a schedule that asks for one asset of each model of which it is due, in a run of its own."""
+
+    @dg.schedule(
+        name=name,
+        cron_schedule=cron,
+        job_name=ALL_ASSETS_JOB,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
+    )
+    def side(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        ledger = stores.open().ledger
+        due = [one.spec.name for one in declarations if is_due(ledger, one.spec)]
+        for model in due:
+            yield dg.RunRequest(
+                run_key=f"{asset}-{model}-{context.scheduled_execution_time:%Y%m%d}",
+                asset_selection=asset_keys(model, [asset]),
+                tags={MODEL_TAG: model, SIDE_TAG: asset},
+            )
+        if not due:
+            yield dg.SkipReason(f"no {asset} is due, in {len(declarations)} models")
+
+    return side

@@ -1,5 +1,7 @@
 """`training_set`: the rows that a candidate learns from and is judged on, as of one moment, frozen by digest."""
 
+from typing import TYPE_CHECKING, Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -11,10 +13,15 @@ from retrain_pipeline.assets.common import (
     metadata,
     model_asset,
     run_actor,
+    upstream,
 )
 from retrain_pipeline.assets.failures import closing
+from retrain_pipeline.assets.insight import MAX_COLUMNS
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
 
 
 class RetrainConfig(dg.Config):
@@ -50,6 +57,7 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.learning.frozen import record_training_set
         from retrain_pipeline.learning.kernel import oom_kills
         from retrain_pipeline.learning.training_set import freeze_training_set
+        from retrain_pipeline.records.hypotheses import begin
         from retrain_pipeline.triggers.request import retrain_requested
 
         opened = stores.open()
@@ -71,6 +79,7 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
             {TRIGGER_TAG: retrain.trigger_id, ATTEMPT_TAG: str(retrain.attempt), OOM_TAG: oom_kills() or ""},
         )
         with closing(opened.ledger, spec.name, context.run.run_id, asset_key(spec.name, "training_set")):
+            begin(opened, declaration, retrain, actor)
             frozen = freeze_training_set(opened, spec, retrain.as_of)
             record_training_set(opened, frozen, run_id=context.run.run_id, actor=actor)
         return dg.MaterializeResult(
@@ -87,8 +96,30 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "labels_version": frozen.labels.version,
                     "digest": frozen.digest,
                 }
-            ),
+            )
+            | _lineage(declaration, opened),
             data_version=dg.DataVersion(frozen.digest),
         )
 
     return training_set
+
+
+def _lineage(declaration: Declaration, stores: "Stores") -> dict[str, Any]:
+    """Return ``dagster/column_lineage``: a feature comes from that of its name, the label from the source's column."""
+    from retrain_pipeline.learning.team_code import code_digest
+    from retrain_pipeline.records.insights import lineage_of_code
+    from retrain_pipeline.records.record import RecordRefused
+
+    spec = declaration.spec
+    try:
+        found = lineage_of_code(stores, spec.name, code_digest(declaration.folder))
+    except RecordRefused:  # shown only: a damaged record stops no retrain, and the features say that they lack it
+        return {}
+    if found is None:
+        return {}
+    features = asset_key(spec.name, "features")
+    deps = {name: [dg.TableColumnDep(features, name)] for name in sorted(found.sources)[:MAX_COLUMNS]}
+    if spec.data.label.source is None:
+        deps["label"] = [dg.TableColumnDep(upstream(declaration, "raw"), spec.data.label.column)]
+    lineage = dg.TableColumnLineage(deps_by_column=deps)
+    return {"dagster/column_lineage": dg.MetadataValue.column_lineage(lineage)}

@@ -77,12 +77,14 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         description=f"Asks for a retrain of {spec.name} when the stored evidence says that it is time.",
     )
     def retrain(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
+        from retrain_pipeline.records.experiments import lacks_experiment, write_experiments
         from retrain_pipeline.triggers.halts import fleet_use
         from retrain_pipeline.triggers.policy import decide
         from retrain_pipeline.triggers.state import read_state
 
         with acting(lane):
-            ledger = stores.open().ledger
+            opened = stores.open()
+        ledger = opened.ledger
         if (end := ended(ledger, lane)) is not None:
             return dg.SkipReason(f"the lane was ended: {end.payload['because']}; remove its folder")
         in_flight = is_in_flight(context.instance, spec.name, "model")
@@ -94,6 +96,9 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
                 actor=f"sensor:{spec.name}_retrain",
                 ending=lambda run_id: ending_of(context.instance, run_id),
             )
+            # what was rejected or failed never comes to the asset that writes records
+            if lacks_experiment(opened, spec.name):
+                write_experiments(opened, declaration, f"sensor:{spec.name}_retrain")
         fleet = fleet_use(ledger, os.environ, lane=lane)
         decision = decide(read_state(ledger, spec, in_flight=in_flight, fleet=fleet))
         if decision.action == "wait":

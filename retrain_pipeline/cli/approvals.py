@@ -71,12 +71,14 @@ def withdraw_approval(model: Model, version: Version, because: Because, key: Key
 def release(model: Model, version: Version, home: Home = None) -> None:
     """Make a judged version champion, if its evidence and, where it is asked for, an approval say so."""
     from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.records.truth.before_release import verify_before_release
     from retrain_pipeline.release.release import newest_evidence
     from retrain_pipeline.release.release import release as make_champion
 
     with refusals_told():
         declaration, stores = declaration_named(model), open_state(home)
         digest = newest_evidence(stores, model, version)
+        verify_before_release(stores, declaration, actor=actor(), run_id=None)
         done = make_champion(stores, declaration, version, evidence_digest=digest, run_id=None, actor=actor())
         console.print(f"{model}: {done.words}", highlight=False)
 

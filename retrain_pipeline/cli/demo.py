@@ -219,6 +219,7 @@ def play_world(console: Console, player: "Player", stores: "Stores", world: Lend
 def run_demo(console: Console, home: Path) -> None:
     """Play the whole story in a fresh folder."""
     from retrain_pipeline.assets.resources import StoresResource
+    from retrain_pipeline.records.settle import settle
     from retrain_pipeline.release.rollback import rollback
 
     started = time.monotonic()
@@ -235,4 +236,5 @@ def run_demo(console: Console, home: Path) -> None:
     deployment = rollback(stores, MODEL, because=BECAUSE, actor="person:demo")
     took = (time.monotonic() - before) * 1000
     console.print(f"[yellow]rolled back[/yellow] to {deployment.champion} in {took:.0f} ms: {BECAUSE}")
+    settle(stores, declaration, "person:demo")
     tell_end(console, stores, home, compare(stores, declaration, WORLD), time.monotonic() - started)

@@ -1,12 +1,15 @@
 """`retrain ledger`: is the record whole, and the means to show it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrain_pipeline.cli.common import Because, Home, console, refusals_told
 from retrain_pipeline.cli.places import open_state
+
+if TYPE_CHECKING:
+    from retrain_pipeline.triggers.reconcile import KnownRun
 
 ledger_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
 Repository = Annotated[Path, typer.Option(help="The git repository of the tags.")]
@@ -95,11 +98,29 @@ def reconcile(
             )
         for run_id in found.closed:
             console.print(f"{run_id}: ended without a verdict; closed", highlight=False)
-        for problem in found.problems:
+        problems = [*found.problems, *_experiments(home, known, settled=not check)]
+        for problem in problems:
             console.print(problem, markup=False, style="red")
-        console.print(f"{found.verdict.value}: {found.runs} retrains, {len(found.closed)} closed now")
-        if found.problems:
+        verdict = "FAIL" if problems else found.verdict.value
+        console.print(f"{verdict}: {found.runs} retrains, {len(found.closed)} closed now")
+        if problems:
             raise typer.Exit(1)
+
+
+def _experiments(home: Path | None, known: "list[KnownRun]", *, settled: bool) -> list[str]:
+    """Enter the records that are missing of every declared model, and return the runs without an experiment."""
+    from retrain_pipeline.cli.places import all_declarations
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.records.reconciled import count_experiments
+    from retrain_pipeline.records.settle import settle
+
+    problems: list[str] = []
+    for declaration in all_declarations()[0]:
+        stores = open_state(home, declaration.lane)
+        if settled:
+            settle(stores, declaration, actor())
+        problems += count_experiments(stores, declaration.spec.name, known).problems
+    return problems
 
 
 @ledger_app.command(name="end-signing")

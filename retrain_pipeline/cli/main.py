@@ -2,17 +2,27 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrain_pipeline.cli.approvals import add_approvals
+from retrain_pipeline.cli.audit import add_audit
 from retrain_pipeline.cli.common import Because, Home, Model, console, refusals_told
+from retrain_pipeline.cli.decide import add_decisions
+from retrain_pipeline.cli.docs import docs_app
+from retrain_pipeline.cli.insight import add_insight
 from retrain_pipeline.cli.keys import keys_app
 from retrain_pipeline.cli.lane import lane_app
 from retrain_pipeline.cli.ledger import ledger_app
+from retrain_pipeline.cli.log import add_log
 from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
+from retrain_pipeline.cli.portal import portal_app
+from retrain_pipeline.cli.records import add_records
 from retrain_pipeline.lake.declared import Task
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
 
 # Frames of a few thousand rows: threads cost more than they give, and many small processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,7 +38,14 @@ gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove."
 app.add_typer(gates_app, name="gates")
 app.add_typer(keys_app, name="keys")
 app.add_typer(lane_app, name="lane")
+app.add_typer(docs_app, name="docs")
+app.add_typer(portal_app, name="portal")
 add_approvals(app)
+add_decisions(app)
+add_records(app)
+add_insight(app)
+add_audit(app)
+add_log(app)
 
 
 @app.command()
@@ -47,15 +64,6 @@ def history(model: Model, home: Home = None) -> None:
 
     with refusals_told():
         show_history(console, open_state(home), model)
-
-
-@app.command()
-def explain(model: Model, version: Annotated[str, typer.Argument(help="The version.")], home: Home = None) -> None:
-    """Say why a version exists, what it was judged on, and who it serves."""
-    from retrain_pipeline.cli.show import show_explanation
-
-    with refusals_told():
-        show_explanation(console, open_state(home), model, version)
 
 
 @app.command(name="report-card")
@@ -108,6 +116,22 @@ def rollback(
         moved = before is not None and after is not None and before.epoch != after.epoch
         what = "now serves" if moved else "already serves; nothing was changed"
         console.print(f"{model}: [bold]{deployment.champion}[/bold] {what}")
+        if moved:
+            _settle(stores, model)
+
+
+def _settle(stores: "Stores", model: str) -> None:
+    """Write cards anew and prefill the postmortem. Users are served already: what stops this is told, and no more."""
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.errors import RetrainError
+    from retrain_pipeline.records.settle import settle
+
+    try:
+        settle(stores, declaration_named(model), actor())
+    except (RetrainError, OSError) as error:
+        console.print(f"no postmortem yet: {error}", markup=False, style="yellow")
+        return
+    console.print(f"now say why: retrain postmortem {model} --by NAME --cause … --action …", soft_wrap=True)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from dagster.components.core.component_tree import ComponentTreeException
 from dagster_shared.check import CheckError
 from dagster_shared.record import replace
 
-from retrain_pipeline.assets.model import fleet_definitions
+from retrain_pipeline.assets.model import shared_definitions
 from retrain_pipeline.components.retrained_model import RetrainedModel, refused_definitions
 from retrain_pipeline.spec.declaration import DeclarationRefused, declared_name, is_declaration, read_declaration
 from retrain_pipeline.spec.errors import YamlRefused
@@ -89,7 +89,7 @@ def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tupl
         except UNUSABLE as error:
             broken.append(file)
             parts.append(refused_definitions(file.parent, why_refused(file, error)))
-    fleet = fleet_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])
+    fleet = shared_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])
     return dg.Definitions.merge(*parts, fleet), broken
 
 

@@ -88,8 +88,8 @@ class RetrainedModel(dg.Component):
     """A model that is kept fresh: declared in `defs.yaml`, features in `features.py`, reasons in `decisions/`.
 
     Gives the assets raw, features, predictions, feedback and monitoring (a partition per period), training_set,
-    candidate, evaluation, release and model_card (a materialization per version), their checks, and the sensor that
-    asks for a retrain. Every default can be seen in the file that `dg scaffold defs` writes.
+    candidate, evaluation, release, insight, model_card and records (a materialization per version), their checks, and
+    the sensor that asks for a retrain. Every default can be seen in the file that `dg scaffold defs` writes.
     """
 
     def __init__(

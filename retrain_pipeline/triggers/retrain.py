@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.ledger.entries import Entry, NewEntry
 from retrain_pipeline.periods import as_utc
+from retrain_pipeline.redaction import redacted
 from retrain_pipeline.triggers.policy import Kind, Mode
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def close_retrain(
             actor=actor,
             action="retrain_failed",
             model=model,
-            payload={"reason": reason[:2000], "cause": cause},
+            payload={"reason": redacted(reason)[:2000], "cause": cause},
             run_id=run_id,
             key=f"retrain_failed:{run_id}",
         )

@@ -91,7 +91,7 @@ def test_jobs_do_not_grow_with_models(tmp_path):
     one = project_definitions(toys(tmp_path / "one", 1)).get_repository_def()
     five = project_definitions(toys(tmp_path / "five", 5)).get_repository_def()
     assert len(five.get_all_jobs()) == len(one.get_all_jobs())
-    assert len(five.schedule_defs) == len(one.schedule_defs) == 2
+    assert len(five.schedule_defs) == len(one.schedule_defs) == 3
 
 
 @pytest.mark.requirement("D4")
@@ -99,7 +99,7 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
     (declaration,) = toys(tmp_path, 1)
     graph = project_definitions([declaration]).resolve_asset_graph()
     keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
-    assert keys == {f"toy0/{asset}" for asset in (*DATA_SIDE, *MODEL_SIDE, "drill", "replay")}
+    assert keys == {f"toy0/{asset}" for asset in (*DATA_SIDE, *MODEL_SIDE, "drill", "audit", "replay")}
     for asset in DATA_SIDE:
         assert graph.get(dg.AssetKey(["toy0", asset])).partitions_def is not None
     for asset in MODEL_SIDE:
@@ -121,8 +121,12 @@ def test_a_declaration_gives_the_whole_asset_group(tmp_path):
         ("training_set", "candidate"),
         ("candidate", "evaluation"),
         ("evaluation", "release"),
+        ("release", "insight"),
         ("release", "model_card"),
+        ("insight", "model_card"),
+        ("model_card", "records"),
         ("release", "drill"),
+        ("records", "audit"),
         ("feedback", "replay"),
     }
 

@@ -65,6 +65,7 @@ def span(request: dg.RunRequest) -> tuple[str, ...]:
 @pytest.mark.dagster_fact("K14")
 def test_one_schedule_a_cadence_covers_models_of_every_start_date(fleet):
     assert sorted(schedule.name for schedule in fleet.repository.schedule_defs) == [
+        "audits",
         "data_every_hour",
         "data_every_week",
         "drills",

@@ -16,8 +16,10 @@ NAMES = (
     "swap",
     "gates",
     "gated_loop",
+    "creep",
+    "portal",
 )
-ALWAYS = ("load", "overhead", "diagnosis", "release", "swap")
+ALWAYS = ("load", "overhead", "diagnosis", "release", "swap", "portal")
 """Those that need nothing beside the project."""
 
 for name in sys.argv[1:] or ALWAYS:

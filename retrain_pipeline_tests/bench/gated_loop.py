@@ -18,7 +18,7 @@ from rich.progress import Progress
 from retrain_pipeline.gates.budget import level
 from retrain_pipeline.gates.evidence import Mode
 from retrain_pipeline.gates.online import Trial, online_loss
-from retrain_pipeline.gates.quality import Paired, quality
+from retrain_pipeline.gates.quality import Paired, all_of, quality
 from retrain_pipeline.replay.history import delayed
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.spec.rollout import Rollout
@@ -29,7 +29,9 @@ from retrain_pipeline_tests.bench.tables import markdown_table, write_page
 from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
 from retrain_pipeline_tests.bench.window import BLOCKS_PER_BATCH
 
-ALPHA, MARGIN, JUDGED = 0.05, 0.01, 2
+ALPHA, MARGIN, JUDGED = 0.05, 0.05, 2
+BADLY = 0.01
+"""A promotion that loses more than this later was a bad one, a refusal that would have gained more a missed one."""
 DELAYS = (0, 4)
 ALLOWED = 0.01
 """What gates may cost where retraining helps, as a share of the loss."""
@@ -50,6 +52,8 @@ class Judgement:
     until: int
     """Batches before this one have labels: the newest `JUDGED` of them judge."""
     account: "Account"
+    anchor: int
+    """The model that was shown to be better last; the champion, where that is it."""
 
     def losses(self, model: int, first: int, end: int) -> np.ndarray:
         """Return a model's row losses on batches."""
@@ -65,12 +69,12 @@ class Judgement:
     def block_hours(self) -> float:
         return 24 / BLOCKS_PER_BATCH[self.name]
 
-    def paired(self, spent: float | None, alpha: float = ALPHA, margin: float = MARGIN) -> Paired:
-        """Return the comparison on the newest labelled batches, as the gates make it."""
-        first = self.until - JUDGED
-        sides = [self.losses(model, first, self.until) for model in (self.candidate, self.champion)]
+    def paired(self, spent: float | None, margin: float = MARGIN, reference: int | None = None) -> Paired:
+        """Return the comparison with the champion (or another) on the newest labelled batches, as the gates make it."""
+        first, other = self.until - JUDGED, self.champion if reference is None else reference
+        sides = [self.losses(model, first, self.until) for model in (self.candidate, other)]
         return Paired(
-            *sides, self.times(first, self.until), self.matrix.history.metric, margin, alpha, self.block_hours,
+            *sides, self.times(first, self.until), self.matrix.history.metric, margin, ALPHA, self.block_hours,
             min_rows=100, seed=self.candidate, spent=spent,
         )  # fmt: skip
 
@@ -110,12 +114,15 @@ def new_or_better(one: Judgement) -> Verdict:
     return Verdict.PASS if made.candidate.mean() <= made.reference.mean() else Verdict.FAIL
 
 
-def by_gate(mode: Mode, charged: bool, margin: float = MARGIN) -> Rule:
+def by_gate(mode: Mode, charged: bool, margin: float = MARGIN, anchored: bool = True) -> Rule:
     """Return the quality gate in a mode, charged to the error budget of retrains that nothing called for or not."""
 
     def judged(one: Judgement) -> Verdict:
         spent = one.account.uncalled(one.until) if charged else one.account.called(one.until)
-        return quality(one.paired(spent, margin=margin), mode).verdict
+        held = quality(one.paired(spent, margin), mode)
+        if not anchored or one.anchor == one.champion:
+            return held.verdict
+        return all_of(held, quality(one.paired(spent, margin, one.anchor), "non_inferiority")).verdict
 
     return judged
 
@@ -148,11 +155,13 @@ LOOPS: dict[str, Loop] = {
     "never retrained": Loop(never),
     "new ≥ old": Loop(new_or_better),
     "unless shown to be worse": Loop(unless_worse),
-    "**non-inferiority, α a call: the product's where decay called**": Loop(by_gate("non_inferiority", False)),
-    "non-inferiority, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
-    "non-inferiority within 2 %, α a call": Loop(by_gate("non_inferiority", False, 0.02)),
-    "non-inferiority within 3 %, α a call": Loop(by_gate("non_inferiority", False, 0.03)),
-    "non-inferiority within 5 %, α a call": Loop(by_gate("non_inferiority", False, 0.05)),
+    "**within 5 %, α a call, held to the anchor: the product's where decay called**": Loop(
+        by_gate("non_inferiority", False)
+    ),
+    "the same, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
+    "within 5 %, α a call, no anchor": Loop(by_gate("non_inferiority", False, anchored=False)),
+    "within 3 %, α a call, held to the anchor": Loop(by_gate("non_inferiority", False, 0.03)),
+    "within 1 %, α a call, no anchor": Loop(by_gate("non_inferiority", False, 0.01, anchored=False)),
     "**superiority, error budget: the product's where nothing called**": Loop(by_gate("superiority", True)),
     "superiority, and what it cannot tell goes to a shadow": Loop(by_gate("superiority", True), True),
 }
@@ -163,34 +172,37 @@ def live(name: str, matrix: LossMatrix, policy: Policy, loop: Loop, warm_up: int
     known, mean, batches = matrix.history.known, matrix.mean, matrix.history.batches
     start = next(t for t in range(batches) if known[t] - JUDGED >= warm_up)
     champion, released, past = known[start] - JUDGED, start, list[tuple[float, ...]]()
+    anchor = champion
     on_trial: tuple[int, int] | None = None
     life, account = Life(), Account()
 
     def course(t: int) -> Course:
         return _course(matrix, champion, released, t, tuple(past))
 
-    def promote(candidate: int, t: int) -> None:
-        nonlocal champion, released
+    def promote(candidate: int, t: int, shown: bool) -> None:
+        nonlocal champion, released, anchor
         life.harm.append(_harm(mean, champion, candidate, t))
         past.append(course(t).excess)
         champion, released = candidate, t
+        anchor = candidate if shown else anchor
 
     for t in range(start, batches):
         if on_trial is not None:
             candidate, since = on_trial
             verdict = _shadow(name, matrix, champion, candidate, since, known[t])
             if verdict is Verdict.PASS:
-                promote(candidate, t)
+                promote(candidate, t, shown=False)
             if verdict is not Verdict.INCONCLUSIVE or t - since >= ROLLOUT.longest(t - known[t]):
                 on_trial = None
         elif known[t] - JUDGED > champion and policy.look(course(t)).retrain:
             life.asked += 1
             candidate = known[t] - JUDGED
-            verdict = loop.rule(Judgement(name, matrix, champion, candidate, known[t], account))
+            judgement = Judgement(name, matrix, champion, candidate, known[t], account, anchor)
+            verdict = loop.rule(judgement)
             account.ends.append(known[t])
             account.passed.append(verdict is Verdict.PASS)
             if verdict is Verdict.PASS:
-                promote(candidate, t)
+                promote(candidate, t, judgement.paired(None).interval().high < 0)
             else:
                 life.missed.append(_harm(mean, champion, candidate, t))
                 if loop.trial and verdict is Verdict.INCONCLUSIVE:
@@ -207,7 +219,7 @@ def _shadow(name: str, matrix: LossMatrix, champion: int, candidate: int, since:
     """Compare as the rollout does, on labelled batches since the trial began."""
     if until <= since:
         return Verdict.INCONCLUSIVE
-    one = Judgement(name, matrix, champion, candidate, until, Account())
+    one = Judgement(name, matrix, champion, candidate, until, Account(), champion)
     blocks = BLOCKS_PER_BATCH[name]
     found = Trial(
         one.losses(candidate, since, until), one.losses(champion, since, until), one.times(since, until),
@@ -256,10 +268,10 @@ def table(found: dict[str, Lives]) -> str:
         every = [one for sets in found.values() for one in sets[label]]
         harm = [one for life in every for one in life.harm]
         missed = [one for life in every for one in life.missed]
-        gains = sum(one < -MARGIN for one in missed)
+        gains = sum(one < -BADLY for one in missed)
         shares = (
-            f"{np.mean([one > MARGIN for one in harm]):.0%}" if harm else "—",
-            f"{gains / max(1, gains + sum(one < -MARGIN for one in harm)):.0%}",
+            f"{np.mean([one > BADLY for one in harm]):.0%}" if harm else "—",
+            f"{gains / max(1, gains + sum(one < -BADLY for one in harm)):.0%}",
         )
         rows.append([label, *cells, *shares])
     return markdown_table(["loop", *found, "promotions worse by over 1 % later", "gains over 1 % refused"], rows)

@@ -33,7 +33,8 @@ NULL_LIVES, NULL_RETRAINS = 240, 100
 LIVES, RETRAINS = 30, 40
 JUDGED, SERVED, EVERY = 2, 8, 4
 """Batches that judge a candidate; that it then serves; from one retrain to the next."""
-MARGIN = 0.01
+MARGIN, BADLY = 0.05, 0.01
+"""The gate's margin; and by how much a promotion must lose later to be a bad one."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class Pair:
     look: Look
     candidate: np.ndarray
     champion: np.ndarray
+    anchor: np.ndarray
+    """Of the first model of the life: none here is shown to be better."""
     later: tuple[float, float]
     metric: str
 
@@ -179,17 +182,21 @@ def superiority(pair: Pair, t: int, passed: list[int], p: list[float]) -> bool:
     return pair.look.high(ours(t, passed, p)) < 0
 
 
-def _beyond_margin(pair: Pair) -> Look:
-    allowed = pair.champion * (1 + loss_margin(pair.metric, MARGIN))
-    return Look(pair.candidate - allowed, pair.look.times, pair.look.block_hours, pair.look.seed)
+def _within(pair: Pair, reference: np.ndarray, margin: float, alpha: float) -> bool:
+    beyond = pair.candidate - reference * (1 + loss_margin(pair.metric, margin))
+    return Look(beyond, pair.look.times, pair.look.block_hours, pair.look.seed).high(alpha) <= 0
 
 
-def non_inferiority(pair: Pair, *_: object) -> bool:
-    return _beyond_margin(pair).high(ALPHA) <= 0
+def non_inferiority(margin: float, pair: Pair, *_: object) -> bool:
+    return _within(pair, pair.champion, margin, ALPHA)
+
+
+def held_to_the_anchor(margin: float, pair: Pair, *_: object) -> bool:
+    return _within(pair, pair.champion, margin, ALPHA) and _within(pair, pair.anchor, margin, ALPHA)
 
 
 def charged_non_inferiority(pair: Pair, t: int, passed: list[int], p: list[float]) -> bool:
-    return _beyond_margin(pair).high(ours(t, passed, p)) <= 0
+    return _within(pair, pair.champion, MARGIN, ours(t, passed, p))
 
 
 def blocks_at(alpha: float, pair: Pair, *_: object) -> bool:
@@ -203,8 +210,13 @@ RULES: dict[str, Rule] = {
     "bootstrap of blocks, 5 % at every look": partial(blocks_at, ALPHA),
     "the same, 15 %: as many missed as McNemar": partial(blocks_at, 0.15),
     "the same, 20 %: as many missed as the bootstrap of rows": partial(blocks_at, 0.2),
-    "non-inferiority within 1 %, charged to the budget": charged_non_inferiority,
-    "**non-inferiority within 1 %, 5 % a call: the product's where decay called**": non_inferiority,
+    "non-inferiority within 5 %, charged to the budget": charged_non_inferiority,
+    "non-inferiority within 1 %, 5 % a call": partial(non_inferiority, 0.01),
+    "non-inferiority within 5 %, 5 % a call": partial(non_inferiority, MARGIN),
+    "non-inferiority within 3 %, 5 % a call, held to the anchor": partial(held_to_the_anchor, 0.03),
+    "**non-inferiority within 5 %, 5 % a call, held to the anchor: the product's where decay called**": partial(
+        held_to_the_anchor, MARGIN
+    ),
     "**superiority, error budget: the product's where nothing called**": superiority,
 }
 
@@ -218,11 +230,11 @@ class Tally:
     served: list[float] = field(default_factory=list)
 
 
-def pair_at(name: str, matrix: LossMatrix, champion: int, candidate: int) -> Pair:
+def pair_at(name: str, matrix: LossMatrix, champion: int, candidate: int, anchor: int) -> Pair:
     """Return a candidate that was fitted before batch `candidate`, judged on that batch and the next."""
     starts, end = matrix.history.starts, min(candidate + JUDGED + SERVED, matrix.history.batches)
     judged = [np.concatenate([matrix.of(s, t) for t in range(candidate, candidate + JUDGED)]).astype(float)
-              for s in (candidate, champion)]  # fmt: skip
+              for s in (candidate, champion, anchor)]  # fmt: skip
     later = tuple(float(matrix.mean[s, candidate + JUDGED : end].mean()) for s in (candidate, champion))
     rows = np.diff(starts)[candidate : candidate + JUDGED]
     inside = np.concatenate([t + np.arange(n) / n for t, n in enumerate(rows)])
@@ -236,7 +248,7 @@ def live(name: str, matrix: LossMatrix, rule: Rule, first: int, tally: Tally) ->
     champion, passed, p = first, [1], [0.0]
     looks = range(first + EVERY, matrix.history.batches - JUDGED - SERVED, EVERY)
     for t, (candidate, following) in enumerate(pairwise([*looks, looks.stop]), 2):
-        pair = pair_at(name, matrix, champion, candidate)
+        pair = pair_at(name, matrix, champion, candidate, first)
         if rule(pair, t, passed, p):
             tally.promoted.append(pair.harm)
             passed.append(t)
@@ -263,15 +275,15 @@ def real_lives(progress: Progress) -> list[str]:
 def _counts(tallies: Sequence[Tally]) -> tuple[int, int, int, int, int]:
     promoted = [harm for one in tallies for harm in one.promoted]
     refused = [harm for one in tallies for harm in one.refused]
-    harmful, badly = sum(harm > 0 for harm in promoted), sum(harm > MARGIN for harm in promoted)
-    return len(promoted), harmful, badly, sum(harm < -MARGIN for harm in refused), len(promoted) + len(refused)
+    harmful, badly = sum(harm > 0 for harm in promoted), sum(harm > BADLY for harm in promoted)
+    return len(promoted), harmful, badly, sum(harm < -BADLY for harm in refused), len(promoted) + len(refused)
 
 
 def _all_sets(tallies: dict[str, dict[str, Tally]]) -> str:
     rows = []
     for label, sets in tallies.items():
         promoted, harmful, badly, missed, looks = _counts(list(sets.values()))
-        gains = missed + sum(harm < -MARGIN for one in sets.values() for harm in one.promoted)
+        gains = missed + sum(harm < -BADLY for one in sets.values() for harm in one.promoted)
         base = tallies["new ≥ old"]
         loss = statistics.mean(
             statistics.mean(one.served) / statistics.mean(base[name].served) for name, one in sets.items()

@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).parents[2]
 BARE = "import dagster"
 LOCATION = (
     "from retrain_pipeline.definitions import defs; repository = defs().get_repository_def(); "
-    "assert len(repository.asset_graph.get_all_asset_keys()) == 13 * {models}"
+    "assert len(repository.asset_graph.get_all_asset_keys()) == 16 * {models} + 1"
 )
 # Dagster alone: as many assets and checks of one step each, written as plainly as Dagster lets one.
 PEER = """
@@ -26,8 +26,8 @@ def asset(key, checks):
     @dg.asset(key=key, check_specs=specs)
     def one(): ...
     return one
-keys = [dg.AssetKey([f"model_{{m}}", f"asset_{{a}}"]) for m in range({models}) for a in range(11)]
-assets = [asset(key, 24 if number % 11 == 0 else 0) for number, key in enumerate(keys)]
+keys = [dg.AssetKey([f"model_{{m}}", f"asset_{{a}}"]) for m in range({models}) for a in range(16)]
+assets = [asset(key, 36 if number % 16 == 0 else 0) for number, key in enumerate(keys)]
 dg.Definitions(assets=assets).get_repository_def()
 """
 TIMED = (

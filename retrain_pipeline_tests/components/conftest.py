@@ -29,7 +29,8 @@ for schedule in repository.schedule_defs:
         scheduled_execution_time=datetime(2025, 3, 5, 0, 15, tzinfo=UTC),
         resources={"stores": StoresResource(home=sys.argv[1])},
     ) as context:
-        asked += [request.tags["retrain/model"] for request in schedule.evaluate_tick(context).run_requests]
+        tags = [request.tags for request in schedule.evaluate_tick(context).run_requests]
+        asked += [one["retrain/model"] for one in tags if "retrain/model" in one]  # the portal is of all models
 print(json.dumps({
     "assets": sorted(nodes),
     "descriptions": {key: node.description for key, node in nodes.items()},

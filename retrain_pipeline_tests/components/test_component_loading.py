@@ -31,7 +31,7 @@ def test_a_refused_declaration_is_one_asset_that_tells_every_mistake_and_the_oth
         assert word in told, told
     assert len(re.findall(r"defs\.yaml:\d+:\d+", told)) == 4, told
     for good in ("model_000", "model_002"):
-        assert len([key for key in loaded["assets"] if key.startswith(f"{good}/")]) == 13
+        assert len([key for key in loaded["assets"] if key.startswith(f"{good}/")]) == 16
     assert loaded["tags"]["model_002/raw"]["team"] == "credit"
     assert "team" not in loaded["tags"]["model_000/raw"]
     assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_002_retrain"]
@@ -79,9 +79,9 @@ def test_files_that_break_the_load_are_told_one_by_one_and_the_fleet_covers_the_
         assert word in loaded["descriptions"][f"{model}/declaration"], loaded["descriptions"][f"{model}/declaration"]
     assert "'model_004' is declared by" in loaded["descriptions"]["model_004/declaration"]
     assert not list(project.folder.rglob("EXECUTED"))
-    assert len(loaded["assets"]) == len(refused) + 26
+    assert len(loaded["assets"]) == len(refused) + 2 * 16 + 1  # the portal
     assert loaded["tags"]["model_000/raw"]["team"] == "credit"
-    assert loaded["schedules"] == ["data_every_week", "drills"]
+    assert loaded["schedules"] == ["audits", "data_every_week", "drills", "portal_every_day"]
     assert loaded["asked"] == ["model_000", "model_014"]
     assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_014_retrain"]
 
@@ -136,7 +136,7 @@ def test_lanes_load_beside_their_model_and_a_refused_one_hides_nothing(copy_of_p
         (folder / "defs.yaml").write_text(LANE.replace("NAME", name).replace("TRIGGER", trigger))
     loaded = project.load()
     models = {asset.split("/")[0] for asset in loaded["assets"]}
-    assert models == {"model_000", "model_000__good", "model_000__bad"}
+    assert models == {"model_000", "model_000__good", "model_000__bad", "portal"}
     assert [asset for asset in loaded["assets"] if asset.startswith("model_000__bad/")] == [
         "model_000__bad/declaration"
     ]

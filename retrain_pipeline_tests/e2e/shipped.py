@@ -34,7 +34,7 @@ SHORTER = {
     "poll_interval_seconds": ("30", "1"),
     "free_slots_after_run_end_seconds": ("60", "1"),
 }
-MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "model_card")
+MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "insight", "model_card", "records")
 T = TypeVar("T")
 
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {

@@ -10,6 +10,13 @@ from retrain_pipeline.learning.losses import row_losses
 from retrain_pipeline.learning.reproduce import reproduce
 from retrain_pipeline.learning.training_set import freeze_training_set
 from retrain_pipeline.learning.versions import read_manifest
+from retrain_pipeline.records.kinds.card import ModelCard
+from retrain_pipeline.records.kinds.experiment import Experiment
+from retrain_pipeline.records.kinds.release_note import ReleaseNote
+from retrain_pipeline.records.record import records
+from retrain_pipeline.records.settle import settle
+from retrain_pipeline.records.truth.context import Context
+from retrain_pipeline.records.truth.verify import NAMES, verify
 from retrain_pipeline.replay.decisions import redecide
 from retrain_pipeline.verdicts import Verdict
 
@@ -28,9 +35,9 @@ def error_without_the_loop(stores, spec, version: str, feedback) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.requirement("D1", "D2", "D3", "D11", "D16", "D21")
+@pytest.mark.requirement("A7", "A12", "A14", "A31", "D1", "D2", "D3", "D11", "D16", "D21")
 @pytest.mark.parametrize(("name", "weeks"), [("bike_demand", 60), ("electricity", 68)])
-def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
+def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks, monkeypatch):
     declaration, player, stores = make_real(name)
     spec = declaration.spec
     calendar = spec.data.time.calendar()
@@ -68,3 +75,15 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks):
     again = freeze_training_set(stores, spec, datetime.fromisoformat(last.as_of))
     assert again.digest == last.frozen.digest
     assert reproduce(stores, declaration, last.version).same
+    # a machine has documented it all, beyond the decisions that ship with the example; and what is written is true
+    monkeypatch.setenv("RETRAIN_POLICY", str(declaration.folder.parent))
+    settle(stores, declaration, "test")
+    told = verify(Context(stores=stores, declaration=declaration))
+    # `commits` is of the work tree that the tests run in
+    assert {one.check.name: one.verdict for one in told.answers if one.check.name != "commits"} == {
+        check: Verdict.PASS for check in NAMES if check != "commits"
+    }, [one.words for one in told.answers if one.verdict is not Verdict.PASS]
+    cards = {one.subject for one in records(stores, name, ModelCard.KIND)}
+    notes = {one.subject for one in records(stores, name, ReleaseNote.KIND)}
+    assert cards == notes == {entry.subject for entry in released}
+    assert len(list(records(stores, name, Experiment.KIND))) == len(started)
