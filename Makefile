@@ -29,9 +29,9 @@ serve: .venv/.run  ## the same over your own state (RETRAIN_HOME, by default dat
 	  $(BIN)/dagster dev -h 127.0.0.1 -p 3000 -w workspace.yaml
 
 test: .venv/.test  ## every test, and the coverage that must hold
-	$(BIN)/python -m coverage erase
-	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report= $(TESTS)
-	$(BIN)/python -m coverage report
+	$(SCRATCH) $(BIN)/python -m slipcover --source $(CURDIR)/retrain_pipeline --json --out .coverage.json \
+	  -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --skip-covered --fail-under 90
 
 check: .venv/.test  ## lint, types, import contracts, definitions
 	$(BIN)/ruff check .
@@ -64,7 +64,7 @@ lock:  ## pin anew (needs uv); the files name no host
 	  --custom-compile-command "make lock" -c requirements/test.txt requirements/run.in -o requirements/run.txt
 
 clean:  ## the environment, caches and the demo's state; nothing of yours
-	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage .coverage.* .mutmut mutants
+	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .coverage.json .mutmut mutants
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "make: needs Python 3.11, 3.12 or 3.13 on the PATH (or PYTHON=/path/to/it)"; exit 1; }

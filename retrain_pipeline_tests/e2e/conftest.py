@@ -18,12 +18,6 @@ CHECKOUT = Path(__file__).parents[2]
 MODELS = Path(__file__).parent / "models"
 
 
-@pytest.fixture(autouse=True)
-def _not_measured(no_cover, monkeypatch):
-    """Keep the coverage tracer out: it doubles the minutes of these tests, and other tests run the same lines."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # what makes a child process measure itself
-
-
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data sets beside the checkout."""

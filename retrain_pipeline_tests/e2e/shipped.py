@@ -63,8 +63,8 @@ class Shipped(Record):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a shell would have: the project first on the path, and no coverage of the copy."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV", "DAGSTER", "RETRAIN"))}
+        """What a shell would have: the project first on the path."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAGSTER", "RETRAIN"))}
         return kept | {
             "PYTHONPATH": str(self.project),
             "PYTHONUNBUFFERED": "1",
