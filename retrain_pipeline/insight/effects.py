@@ -92,8 +92,7 @@ def _scaled(value: float, by: float) -> float:
 def _effects(one: Made, asked: list[tuple[Kind, str, dict[str, Any]]], purse: Purse) -> list[Effect]:
     if not asked or not purse.allows("the recipe as it is, to compare with"):
         return []
-    x, y = one.frames.eval_x, one.frames.eval_y
-    own = losses_on(one.spec, fitted(one), x, y)
+    own = one.refitted_losses
     alpha = one.spec.gates.alpha / len(asked)
     found = []
     for kind, name, more in asked:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
@@ -41,6 +41,11 @@ class Made:
     def draw(self) -> int:
         """Seed of whatever is drawn about it: the same rows give the same numbers."""
         return int(self.manifest.frozen.evaluation_row_digests_artifact[:8], 16)
+
+    @cached_property
+    def refitted_losses(self) -> "NDArray[np.float64]":
+        """Row losses of the recipe as it is, fitted again: what refits with a change are compared with."""
+        return losses_on(self.spec, fitted(self), self.frames.eval_x, self.frames.eval_y)
 
 
 def declared_then(stores: "Stores", manifest: "VersionManifest") -> "ModelSpec":

@@ -29,6 +29,7 @@ def test_breaks_in_teardown(request): request.addfinalizer(lambda: 1 / 0)
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch):
     monkeypatch.delenv("SLIPCOVER_ENABLED", raising=False)  # the inner session is no worker of the outer one
+
     def _run(text: str, *options: str) -> pytest.RunResult:
         pytester.makepyfile(text)
         quick = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "-p", "no:anyio")
