@@ -1,6 +1,7 @@
 """From the raw file to released versions, the sensor doing the asking, on real data with real drift."""
 
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ from retrain_pipeline.records.settle import settle
 from retrain_pipeline.records.truth.context import Context
 from retrain_pipeline.records.truth.verify import NAMES, verify
 from retrain_pipeline.replay.decisions import redecide
+from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.e2e.planted import copied, found
 
 
 def error_without_the_loop(stores, spec, version: str, feedback) -> float:
@@ -33,11 +36,24 @@ def error_without_the_loop(stores, spec, version: str, feedback) -> float:
     return float(np.mean(losses))
 
 
+def check_what_is_planted(state: Path, declaration: Declaration, folder: Path, monkeypatch) -> None:
+    """Plant one untruth for each of the sixteen checks in a copy of what the history left; each must be found."""
+    for check in NAMES:
+        past = copied(state, declaration.folder, declaration.folder.parent, folder / check)
+        monkeypatch.setenv("RETRAIN_POLICY", str(past.policy))
+        before, after, told = found(check, past)
+        past.stores.close()
+        # the copy is no clone of the project's repository, so `commits` finds more than what is planted
+        assert before is (Verdict.FAIL if check == "commits" else Verdict.PASS), (check, before)
+        assert after is Verdict.FAIL, (check, after, told)
+        assert check != "commits" or any("abcdef0123" in words for words in told), told
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.requirement("A7", "A12", "A14", "A31", "D1", "D2", "D3", "D11", "D16", "D21")
+@pytest.mark.requirement("A7", "A12", "A14", "A15", "A31", "D1", "D2", "D3", "D11", "D16", "D21")
 @pytest.mark.parametrize(("name", "weeks"), [("bike_demand", 60), ("electricity", 68)])
-def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks, monkeypatch):
+def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks, monkeypatch, tmp_path):
     declaration, player, stores = make_real(name)
     spec = declaration.spec
     calendar = spec.data.time.calendar()
@@ -87,3 +103,5 @@ def test_the_loop_keeps_a_model_fresh_on_real_data(make_real, name, weeks, monke
     notes = {one.subject for one in records(stores, name, ReleaseNote.KIND)}
     assert cards == notes == {entry.subject for entry in released}
     assert len(list(records(stores, name, Experiment.KIND))) == len(started)
+    stores.close()
+    check_what_is_planted(tmp_path / "state", declaration, tmp_path / "planted", monkeypatch)
