@@ -1,7 +1,6 @@
-"""The JSON schema of every kind of record, and how much of a record a machine fills in."""
+"""The JSON schema of every kind of record, and which of its fields people fill in."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,30 +42,3 @@ def by_person(kind: type[Record]) -> tuple[str, ...]:
         for name, field in kind.model_fields.items()
         if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("by") == "person"
     )
-
-
-def filled_by_machine(record: Record) -> tuple[int, int]:
-    """Return how many of a record's filled values a machine filled in, and how many are filled.
-
-    Values are the leaves of the document: a table of ten numbers is ten. Nothing (null, empty text or list) is not
-    filled.
-    """
-    people = set(by_person(type(record)))
-    document = record.document()
-    machine = sum(_leaves(value) for name, value in document.items() if name not in people)
-    return machine, machine + sum(_leaves(document[name]) for name in people)
-
-
-def machine_share(records: Iterator[Record]) -> float | None:
-    """Return the share of filled values that machines filled in, over records; None where nothing is filled."""
-    counted = [filled_by_machine(one) for one in records]
-    everything = sum(whole for _, whole in counted)
-    return sum(machine for machine, _ in counted) / everything if everything else None
-
-
-def _leaves(value: Any) -> int:
-    if isinstance(value, dict):
-        return sum(_leaves(one) for one in value.values())
-    if isinstance(value, list):
-        return sum(_leaves(one) for one in value)
-    return 0 if value is None or value == "" else 1
