@@ -17,6 +17,7 @@ from retrain_pipeline.records.kinds.data_sheet import (
     Uses,
 )
 from retrain_pipeline.records.record import enter, records
+from retrain_pipeline.records.risks import sensitive_columns
 
 if TYPE_CHECKING:
     from retrain_pipeline.learning.manifest import VersionManifest
@@ -95,7 +96,7 @@ def data_sheet(stores: "Stores", spec: "ModelSpec", artifact: str, versions: lis
         model=spec.name,
         subject=artifact,
         motivation=Motivation(purpose=spec.problem.statement, owners=spec.owners),
-        composition=_composition(spec, frozen, profile),
+        composition=_composition(spec, frozen, profile, sensitive_columns(stores, spec.name)),
         collection=_collection(spec, frozen),
         preprocessing=_preprocessing(stores, spec, frozen, manifest),
         uses=Uses(versions=tuple(versions), runs=tuple(sorted(set(runs)))),
@@ -108,7 +109,9 @@ def data_sheet(stores: "Stores", spec: "ModelSpec", artifact: str, versions: lis
     )
 
 
-def _composition(spec: "ModelSpec", frozen: "TrainingSet", profile: "Profile | None") -> Composition:
+def _composition(
+    spec: "ModelSpec", frozen: "TrainingSet", profile: "Profile | None", sensitive: dict[str, str]
+) -> Composition:
     columns = [_column(name, one, profile.rows) for name, one in profile.columns.items()] if profile else []
     groups = {name: counted for name, one in profile.columns.items() if (counted := _levels(one))} if profile else {}
     return Composition(
@@ -122,6 +125,7 @@ def _composition(spec: "ModelSpec", frozen: "TrainingSet", profile: "Profile | N
         train_until=frozen.train_until,
         evaluation_until=frozen.evaluation_until,
         periods=len(frozen.periods),
+        sensitive=sensitive,
     )
 
 

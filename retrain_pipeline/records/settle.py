@@ -26,9 +26,11 @@ def steps() -> tuple[Step, ...]:
     from retrain_pipeline.records.impact import write_briefs
     from retrain_pipeline.records.incidents import write_deviations, write_postmortems
     from retrain_pipeline.records.releases import write_release_notes
+    from retrain_pipeline.records.risks import register_risks
 
     return (
         register_decisions,
+        register_risks,
         check_assumptions,
         write_experiments,
         write_data_sheets,

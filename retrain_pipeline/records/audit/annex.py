@@ -185,6 +185,11 @@ def _decisions(seen: Examined) -> Iterator[Where]:
             yield Where(what=f"decision {one.front.id}", status="human", file=f"decisions/{one.file}")
 
 
+def _risks(seen: Examined) -> Iterator[Where]:
+    for one in seen.records("risk_assessment")[-1:]:
+        yield Where(what="risk assessment", status="human", seq=one.entry.seq, digest=one.digest, file="risks.yaml")
+
+
 def _criteria(seen: Examined) -> Iterator[Where]:
     for one in seen.decisions:
         if one.front.status == "accepted" and one.front.evaluation_criteria:
@@ -234,12 +239,13 @@ POINTS = (
     _Asked("3a", "what it can do, where its limits are, how accurate it is", _gates("judgement", "quality", "success")),
     _Asked("3b", "its accuracy for the persons and groups that it is used on", _gates("by group", "groups", "slices"),
            "declare gates.groups and gates.slices", "only declared groups and slices are looked at"),
-    _Asked("3c", "unintended outcomes and risks that can be foreseen", _nothing, _in_file("3c")),
+    _Asked("3c", "unintended outcomes and risks that can be foreseen", _risks,
+           f"write risks.yaml, or {_in_file('3c')}"),
     _Asked("3d", "what helps people to read its answers", _record("insight", "importances and decision paths"),
            "measurements of the version give it (report.insight)"),
     _Asked("3e", "what its input has to be", _all(_declared("data.columns"), _gates("input contract", "contract"))),
     _Asked("4", "why the metrics suit this system", _criteria, "evaluation_criteria of an accepted decision give it"),
-    _Asked("5", "the system of risk management", _nothing, _in_file("5")),
+    _Asked("5", "the system of risk management", _risks, f"write risks.yaml, or {_in_file('5')}"),
     _Asked("6", "what was changed through its life", _all(_record("release_note", "release note"),
            _newest("released", "release"))),
     _Asked("7", "standards that were applied, or what was done instead", _nothing, _in_file("7")),

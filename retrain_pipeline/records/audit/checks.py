@@ -3,6 +3,7 @@
 CHECKS = {
     "reviews": "No decision and no open review is past its date.",
     "references": "All that is named by digest is there and hashes to it; tables have the versions that are named.",
+    "risks": "What could go wrong is assessed, reviewed and owned, and what watches over it holds.",
     "citations": "No superseded decision is cited by what holds now.",
     "retention": "No version is kept longer than rollout.retire_periods asks.",
     "machine_filled": "At least 80 % of the fields of records are filled in by machine.",

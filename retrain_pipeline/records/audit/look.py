@@ -23,7 +23,10 @@ from retrain_pipeline.records.kinds.audit import Audit, Counted, Finding
 from retrain_pipeline.records.kinds.review import Review
 from retrain_pipeline.records.record import RECORDED, Recorded, enter
 from retrain_pipeline.records.retirement import due_for_retirement, tombstones
+from retrain_pipeline.records.risks import outdated, unchecked
 from retrain_pipeline.spec.decision import Decision, read_decisions
+from retrain_pipeline.spec.risks import FILE as RISKS
+from retrain_pipeline.spec.risks import RisksRefused, read_risks
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -93,6 +96,7 @@ def look(stores: "Stores", declaration: "Declaration", *, today: date) -> Audit:
     found = (
         _reviews(decisions, [str(one) for one in refused], recorded, today),
         _references(stores, model, decisions),
+        _risks(stores, declaration, decisions, today),
         _citations(stores, model, decisions, recorded),
         _retention(stores, declaration),
         _personal(stores, declaration, entries, recorded, decisions),
@@ -164,6 +168,20 @@ def _references(stores: "Stores", model: str, decisions: list[Decision]) -> Foun
         Finding(check="references", what=one.what, place=one.place, words=one.words or "gone") for one in looked.dead
     )
     return Found("references", looked.n, tuple(dead), "nothing is named by digest")
+
+
+def _risks(stores: "Stores", declaration: "Declaration", decisions: list[Decision], today: date) -> Found:
+    empty = f"there is no {RISKS}: what could go wrong was not written down"
+    try:
+        said = read_risks(declaration.folder)
+    except RisksRefused as error:
+        return Found("risks", 0, (Finding(check="risks", what=RISKS, place=RISKS, words=str(error)[:500]),), empty)
+    if said is None:
+        return Found("risks", 0, (), empty)
+    told = [("assessment", words) for words in outdated(declaration.spec, said, decisions, today)]
+    told += [(f"risk {risk.id}", words) for risk, words in unchecked(stores, declaration, said)]
+    found = (Finding(check="risks", what=what, place=RISKS, words=words[:500]) for what, words in told)
+    return Found("risks", 1 + len(said.risks), tuple(found), empty)
 
 
 def _citations(stores: "Stores", model: str, decisions: list[Decision], recorded: list[Recorded]) -> Found:

@@ -20,6 +20,7 @@ def kinds() -> tuple[type[Record], ...]:
     from retrain_pipeline.records.kinds.protocol import Protocol
     from retrain_pipeline.records.kinds.release_note import ReleaseNote
     from retrain_pipeline.records.kinds.review import Review
+    from retrain_pipeline.records.kinds.risks import RiskRecord
     from retrain_pipeline.records.kinds.test_run import TestRun
     from retrain_pipeline.records.kinds.tombstone import Tombstone
 
@@ -41,6 +42,7 @@ def kinds() -> tuple[type[Record], ...]:
         Protocol,
         ReleaseNote,
         Review,
+        RiskRecord,
         TestRun,
         Tombstone,
     )

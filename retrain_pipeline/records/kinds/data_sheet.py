@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar
 
+from pydantic import Field
+
 from retrain_pipeline.records.record import Record, person
 from retrain_pipeline.strict import Strict
 
@@ -48,6 +50,8 @@ class Composition(Strict):
     train_until: str
     evaluation_until: str
     periods: int
+    sensitive: dict[str, str] = Field(default_factory=dict)
+    """Columns of the source that the risk assessment calls sensitive, with the reasons."""
 
 
 class Collection(Strict):

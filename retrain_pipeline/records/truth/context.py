@@ -13,6 +13,7 @@ from retrain_pipeline.records.cards import documented
 from retrain_pipeline.records.kinds.card import ModelCard
 from retrain_pipeline.records.record import RECORDED, Recorded, RecordRefused
 from retrain_pipeline.spec.decision import Decision, DecisionRefused, read_decisions
+from retrain_pipeline.spec.risks import RiskAssessment, RisksRefused, read_risks
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.entries import Entry
@@ -139,6 +140,14 @@ class Context:
     def records(self, kind: str) -> list[Recorded]:
         """Return the records of a kind that can be read, oldest first."""
         return [one for one in self.recorded if isinstance(one, Recorded) and one.kind == kind]
+
+    @cached_property
+    def risks(self) -> RiskAssessment | RisksRefused | None:
+        """The risk assessment of the model's folder, why it does not read, or None where there is none."""
+        try:
+            return read_risks(self.folder)
+        except RisksRefused as refusal:
+            return refusal
 
     @cached_property
     def _cards(self) -> tuple[dict[str, "OnRecord"], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Check 15: whoever a declaration or decision names stands in OWNERS.yaml, and is still there."""
+"""Check 15: whoever a declaration, decision or risk names stands in OWNERS.yaml, and is still there."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from retrain_pipeline.governance.errors import OwnersRefused
 from retrain_pipeline.governance.owners import FILE, Owners
 from retrain_pipeline.records.truth.finding import Finding, right, unknown, wrong
+from retrain_pipeline.spec.risks import FILE as RISKS
+from retrain_pipeline.spec.risks import RiskAssessment
 
 if TYPE_CHECKING:
     from retrain_pipeline.records.truth.context import Context
@@ -24,6 +26,9 @@ def owners_active(context: "Context") -> Iterator[Finding]:
         yield wrong(context.model, where, "nobody owns it", "declare owners, and name them in " + FILE)
     for identity in context.declaration.spec.owners:
         yield _look(owners, f"owner {identity}", where, identity, today)
+    said = context.risks
+    for risk in said.risks if isinstance(said, RiskAssessment) else ():
+        yield _look(owners, f"owner {risk.owner}", f"{RISKS} {risk.id}", risk.owner, today)
     for decision in context.decisions:
         for identity in decision.front.decision_makers:
             thing, place = f"decision-maker {identity}", f"decisions/{decision.file}"

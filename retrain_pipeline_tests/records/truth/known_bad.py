@@ -122,6 +122,14 @@ def decision_has_no_review_date(world, folder):
     return context_of(world)
 
 
+@bad("schema", "risks.0.owner")
+def risk_is_nobodys(world, folder):
+    one = "{id: a, risk: b, impact: c, likelihood: low, severity: low, mitigation: d}"
+    text = f"schema: 1\nassessed: 2024-01-01\nby: [x]\nreview_by: 2025-01-01\nrisks: [{one}]\n"
+    (world.declaration.folder / "risks.yaml").write_text(text)
+    return context_of(world)
+
+
 def _number(document, **changes):
     number = {**document["judgement"]["numbers"][0], **changes}
     return {**document, "judgement": {**document["judgement"], "numbers": [number]}}
@@ -343,6 +351,14 @@ def owner_has_left(world, folder):
 def team_has_no_member_left(world, folder):
     text = "owners:\n  team:toys: {contact: x, members: [ann]}\n  ann: {contact: ann, until: 2024-01-31}\n"
     (folder / "OWNERS.yaml").write_text(text)
+    return context_of(world)
+
+
+@bad("owners", "knows no 'team:dolls'")
+def owner_of_a_risk_is_nobody(world, folder):
+    one = "{id: a, risk: b, impact: c, likelihood: low, severity: low, mitigation: d, owner: team:dolls}"
+    text = f"schema: 1\nassessed: 2024-01-01\nby: [x]\nreview_by: 2025-01-01\nrisks: [{one}]\n"
+    (world.declaration.folder / "risks.yaml").write_text(text)
     return context_of(world)
 
 
