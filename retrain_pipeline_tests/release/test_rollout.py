@@ -16,7 +16,7 @@ from retrain_pipeline.release.state import Deployment, current
 from retrain_pipeline.triggers.policy import decide
 from retrain_pipeline.triggers.state import read_state
 from retrain_pipeline_tests.gates.world import START, World, versions
-from retrain_pipeline_tests.release.staging import BAD, declare, live, moves, served, week
+from retrain_pipeline_tests.release.staging import BAD, WEEKS, declare, live, moves, served, week
 
 _PROMOTING: list = []
 
@@ -104,6 +104,28 @@ def test_what_cannot_be_told_holds_and_a_hold_has_an_end(world_with):
     world = world_with(rollout="{shadow_periods: 1, canary_shares: [0.1], margin: 0.0, max_periods: 4}")
     assert moves(world) == ["hold", "hold", "hold", "withdraw"]
     assert "not proved after 4 periods" in world.stores.ledger.latest("toy", "withdrawn").payload["words"]
+
+
+@pytest.mark.requirement("D7", "D24", "C30")
+def test_before_labels_come_an_estimate_leads_to_a_share_and_only_labels_to_everybody(world_with):
+    world = world_with()
+    for number in range(7, WEEKS):
+        labels = world.stores.lake.read("toy", "labels", periods=[week(number)])
+        labels["_known_time"] = labels["_event_time"] + timedelta(weeks=4)
+        world.stores.lake.replace_partition("toy", "labels", week(number), labels)
+    found = moves(world)
+    assert found == ["hold", "advance", "hold", "hold", "hold", "promote"]
+    looks = [
+        read_look(world.stores.artifacts, entry.payload["look"])
+        for entry in world.stores.ledger.entries(model="toy", action=LOOKED)
+    ]
+    for look in looks[1:3]:
+        assert (look.result("online_loss").verdict, look.result("online_loss").n or 0) == ("INCONCLUSIVE", 0)
+        assert look.result("label_free").verdict == "PASS"
+    assert looks[-1].result("online_loss").verdict == "PASS"
+    assert looks[-1].result("label_free") is None, "labels are there: nothing is guessed"
+    canary = served(world, 9)
+    assert {*canary["arm"]} == {"canary", "control", "champion"}
 
 
 @pytest.mark.fault("G18")
