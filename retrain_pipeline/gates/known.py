@@ -5,22 +5,28 @@ Each is as cheap as it can be: rows that are made here, or the reference as its 
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from retrain_pipeline.gates.compatibility import Answers, Asked, contract
 from retrain_pipeline.gates.documentation import documentation
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.groups import groups
+from retrain_pipeline.gates.guard import GUARDED, GuardEvidence, guard
 from retrain_pipeline.gates.operation import fingerprint
 from retrain_pipeline.gates.refits import reproduced
 from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.gates.robustness import robustness
 from retrain_pipeline.gates.second import flipped
+from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.ledger.past import PastLedger
+from retrain_pipeline.spec.model import collection_digest
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from retrain_pipeline.artifacts import Artifacts
     from retrain_pipeline.gates.material import Material, Side
     from retrain_pipeline.spec.model import Gates
 
@@ -46,6 +52,7 @@ def wrong_about_candidates(material: "Material", reference: "Side | None") -> li
         "reproducible": lambda: (reproduced(different), reproduced(Reproduction(True, []))),
         "groups": lambda: (_groups(gates, gates.group_margin + 1.0), _groups(gates, 0.0)),
         "documentation": _documentation,
+        "guard": lambda: _guard(material),
         "escalation": lambda: (_second(material, 3.0), _second(material, 1 / 3)),
         "robustness": lambda: _robust(material, reference),
     }
@@ -128,6 +135,53 @@ def _documentation() -> tuple[GateResult, GateResult]:
             bad.append(documentation(folder, {}, changed))
         good = bad.pop()
         return next((one for one in bad if one.verdict is Verdict.PASS), bad[0]), good
+
+
+def _guard(material: "Material") -> Pair:
+    """Judge by guard evidence: of another update, one that reaches into the rollout, one that failed; and of this.
+
+    Of the known-bad the one is returned that comes out best.
+    """
+    manifest, declared = material.manifest, material.spec.model_dump(mode="json")
+    own, other, as_of = "1" * 64, "0" * 64, datetime.fromisoformat(material.manifest.as_of)
+    found = GuardEvidence(
+        model=manifest.model,
+        version=manifest.version,
+        manifest=own,
+        champion=None,
+        collection=collection_digest(declared),
+        baseline_from=as_of - timedelta(days=14),
+        baseline_until=as_of,
+        verdict=Verdict.PASS,
+        words="known",
+    )
+
+    def judged(**otherwise: Any) -> GateResult:
+        kept = _Kept({own: found.model_copy(update=otherwise).model_dump(mode="json", by_alias=True)})
+        kept.documents[manifest.spec_digest] = declared
+        payload = {"evidence": own, "verdict": Verdict.PASS.value}
+        entry = Entry(1, other, "", 0, "known", GUARDED, manifest.model, manifest.version, payload, None, None, other)
+        return guard(PastLedger([entry], 1), cast("Artifacts", kept), manifest, own, None)
+
+    bad = [
+        judged(manifest=other),
+        judged(version="known"),
+        judged(collection=other),
+        judged(baseline_until=as_of + timedelta(days=1)),
+        judged(verdict=Verdict.FAIL),
+    ]
+    return next((one for one in bad if one.verdict is Verdict.PASS), bad[0]), judged()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Artifacts that are made here, by digest."""
+
+    documents: dict[str, Any]
+
+    def get_json(self, digest: str) -> Any:
+        """Return a document."""
+        return self.documents[digest]
 
 
 def _second(material: "Material", times: float) -> GateResult:

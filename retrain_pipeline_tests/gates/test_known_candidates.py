@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.fault("G28"), pytest.mark.requirement("D6", "D52")]
 PARTS = {
     "groups": "groups", "robustness": "robustness", "reproducible": "reproduced", "documentation": "documentation",
     "contract": "contract", "fingerprint": "fingerprint", "escalation": "flipped",
+    "guard": "guard",
 }  # fmt: skip
 """Each of these gates, and the function that decides it."""
 
@@ -28,7 +29,14 @@ def material(tmp_path_factory):
     """What a judgement that asks for all gates is made of."""
     world = template().copy(tmp_path_factory.mktemp("known"))
     made = read(world, versions(world)[1])
-    more = {"groups": ("shop",), "refits": 2, "documentation": True, "max_rss_mb": 900.0, "escalate": Escalate()}
+    more = {
+        "groups": ("shop",),
+        "refits": 2,
+        "documentation": True,
+        "max_rss_mb": 900.0,
+        "escalate": Escalate(),
+        "guard": "required",
+    }
     return replace(made, spec=made.spec.model_copy(update={"gates": made.spec.gates.model_copy(update=more)}))
 
 
