@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from retrain_pipeline.gates.evidence import Evidence
     from retrain_pipeline.ledger.signing import SigningKey
-    from retrain_pipeline.records.history import ModelStatus
+    from retrain_pipeline.records.status import ModelStatus
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.stores import Stores
     from retrain_pipeline.triggers.horizons import Horizon
@@ -73,7 +73,7 @@ def day(moment: str | None) -> str:
 
 def show_status(console: Console, stores: "Stores") -> None:
     """Print a line a model, under a banner for each override that nobody has reviewed."""
-    from retrain_pipeline.records.history import status
+    from retrain_pipeline.records.status import status
     from retrain_pipeline.release.overrides import banner
 
     for line in banner(stores.ledger):

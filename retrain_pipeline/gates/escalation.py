@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.gates.material import Material, Side
     from retrain_pipeline.ledger.past import Asked
     from retrain_pipeline.spec.escalate import Escalate
-    from retrain_pipeline.spec.model import Gates
+    from retrain_pipeline.spec.gates import Gates
     from retrain_pipeline.stores import Stores
 
 GATE = "escalation"

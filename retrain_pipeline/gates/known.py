@@ -28,7 +28,7 @@ from retrain_pipeline.verdicts import Verdict
 if TYPE_CHECKING:
     from retrain_pipeline.artifacts import Artifacts
     from retrain_pipeline.gates.material import Material, Side
-    from retrain_pipeline.spec.model import Gates
+    from retrain_pipeline.spec.gates import Gates
 
 ROWS = 120
 Pair = tuple[GateResult, GateResult]

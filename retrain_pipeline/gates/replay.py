@@ -15,7 +15,7 @@ from retrain_pipeline.gates.judge import tells_of
 from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.ledger.past import PastLedger
-from retrain_pipeline.spec.model import Gates
+from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.verdicts import Verdict, worst
 
 if TYPE_CHECKING:

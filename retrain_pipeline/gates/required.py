@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from retrain_pipeline.spec.model import Gates
+    from retrain_pipeline.spec.gates import Gates
 
 GATES = (
     "contract",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from retrain_pipeline.spec.model import Gates
+    from retrain_pipeline.spec.gates import Gates
 
 
 def self_test(

@@ -7,9 +7,7 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
 from retrain_pipeline.governance.halting import disagreement, halted_words
-from retrain_pipeline.lanes import ENDED, OPENED
 from retrain_pipeline.records.record import RECORDED
-from retrain_pipeline.release.documents import VERIFIED
 from retrain_pipeline.release.lineage import reigns, standing
 from retrain_pipeline.release.state import Deployment
 
@@ -18,49 +16,6 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 _TOLD = ("words", "reason", "because", "reasons")
-_ACTIONS = (
-    OPENED,
-    ENDED,
-    "retrain_requested",
-    "retrain_started",
-    "training_set_frozen",
-    "candidate_registered",
-    "profiled",
-    "judged",
-    "staged",
-    "rollout_looked",
-    "champion_watched",
-    "withdrawn",
-    "drilled",
-    "drill_failed",
-    VERIFIED,
-    "released",
-    "rejected",
-    "retrain_failed",
-    "superseded",
-    "awaiting_approval",
-    "dissented",
-    "approved",
-    "approval_withdrawn",
-    "plan_approved",
-    "policy_accepted",
-    "override_granted",
-    "override_reviewed",
-    "refused",
-    "rolled_back",
-    "retired",
-    "monitored",
-    "data_doubted",
-    "retraining_halted",
-    "retraining_resumed",
-    "escalation_halted",
-    "promotion_held",
-    "retrain_scored",
-    "review_opened",
-    "contract_failed",
-    "run_failed",
-    "alerted",
-)
 
 
 class UnknownVersion(PermanentError):
@@ -79,28 +34,6 @@ class Event:
     words: str
     run_id: str | None
     payload: dict[str, Any] = field(repr=False, default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ModelStatus:
-    """Who serves a model, since when, and how its last judgement ended."""
-
-    model: str
-    champion: str | None
-    previous: str | None
-    on_trial: str | None
-    """A version that is staged, and where it is."""
-    epoch: int
-    as_of: str | None
-    released_at: str | None
-    validated_loss: float | None
-    metric: str | None
-    last_verdict: str | None
-    last_action: str
-    last_at_utc: str
-    lane_of: str | None = None
-    """Of a lane: the model that it runs beside."""
-    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,40 +83,6 @@ def history(stores: "Stores", model: str) -> list[Event]:
     if not entries:
         raise UnknownVersion(f"{model}: the ledger knows nothing of this model; `status` lists those that it knows")
     return [_event(entry) for entry in entries]
-
-
-def status(stores: "Stores") -> list[ModelStatus]:
-    """Return the state of every model that the ledger knows, by name."""
-    rows = {row.model: row for row in stores.ledger.deployments()}
-    # One question an action, whatever the length of the ledger.
-    latest = {action: stores.ledger.latest_by_model(action) for action in _ACTIONS}
-    judged, newest = latest["judged"], dict[str, "Entry"]()
-    for model, entry in (pair for found in latest.values() for pair in found.items()):
-        newest[model] = max(newest.get(model, entry), entry, key=lambda one: one.seq)
-    found = []
-    for model in sorted(newest):
-        row, last = rows.get(model), newest[model]
-        deployment = Deployment.from_state(row.state) if row else None
-        loss = _validated_loss(stores, model, deployment)
-        found.append(
-            ModelStatus(
-                model=model,
-                champion=deployment.champion if deployment else None,
-                previous=deployment.previous if deployment else None,
-                on_trial=_on_trial(deployment),
-                epoch=row.epoch if row else 0,
-                as_of=deployment.effective_as_of if deployment else None,
-                released_at=deployment.released_at if deployment else None,
-                validated_loss=loss.get("value"),
-                metric=loss.get("metric"),
-                last_verdict=judged[model].payload["verdict"] if model in judged else None,
-                last_action=last.action,
-                last_at_utc=last.at_utc,
-                lane_of=latest[OPENED][model].payload["of"] if model in latest[OPENED] else None,
-                ended=model in latest[ENDED],
-            )
-        )
-    return found
 
 
 def explain(stores: "Stores", model: str, version: str) -> Story:
@@ -308,7 +207,7 @@ def _serves(stores: "Stores", model: str, version: str) -> str:
         return f"retired on {retired.at_utc[:10]}, it serves nobody: {retired.payload['because']} (tombstone {stone})"
     past = [reign for reign in reigns(stores.ledger, model) if reign.version == version]
     row = stores.ledger.deployment(model)
-    on = _on_trial(Deployment.from_state(row.state)) if row else None
+    on = on_trial(Deployment.from_state(row.state)) if row else None
     if on is not None and on.startswith(f"{version}: "):
         return f"on trial beside the champion ({on.removeprefix(f'{version}: ')})"
     if not past:
@@ -321,15 +220,9 @@ def _serves(stores: "Stores", model: str, version: str) -> str:
     return f"was champion from {past[0].deployment.released_at}; {top.version} serves now"
 
 
-def _on_trial(deployment: Deployment | None) -> str | None:
+def on_trial(deployment: Deployment | None) -> str | None:
+    """Return which version is on trial, and where it is; None without one."""
     on = deployment.challenger if deployment is not None else None
     if on is None:
         return None
     return f"{on.version}: {on.stage}" + (f" at {on.share:.0%}" if on.share else "")
-
-
-def _validated_loss(stores: "Stores", model: str, deployment: Deployment | None) -> dict[str, Any]:
-    if deployment is None:
-        return {}
-    released = stores.ledger.latest(model, "released", deployment.champion)
-    return dict((released.payload.get("validated_loss") or {}) if released else {})

@@ -12,8 +12,9 @@ from retrain_pipeline.lanes import lane_name
 from retrain_pipeline.names import check_name
 from retrain_pipeline.spec.declaration import COMPONENT, FILE, LANE
 from retrain_pipeline.spec.escalate import Escalate
+from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.spec.insight import Insight
-from retrain_pipeline.spec.model import Budget, Features, Gates, Report, Training, Trigger
+from retrain_pipeline.spec.model import Budget, Features, Report, Training, Trigger
 from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.spec.yaml import yaml_flow
 

@@ -15,8 +15,8 @@ from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.cli import places
 from retrain_pipeline.cli.main import app
 from retrain_pipeline.learning.versions import read_manifest
-from retrain_pipeline.records.history import status
 from retrain_pipeline.records.side_by_side import side_by_side
+from retrain_pipeline.records.status import status
 from retrain_pipeline.release.errors import ServingRefused
 from retrain_pipeline.release.service import Service
 from retrain_pipeline.spec.declaration import read_declaration

@@ -12,7 +12,7 @@ from retrain_pipeline.gates.online import Trial, block_means, mean_sequence, onl
 from retrain_pipeline.gates.required import GATES, required_gates
 from retrain_pipeline.gates.turning import Turning, turning
 from retrain_pipeline.ledger.entries import Entry
-from retrain_pipeline.spec.model import Gates
+from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.verdicts import Verdict
 
 

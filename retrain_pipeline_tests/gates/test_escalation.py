@@ -21,7 +21,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.records.history import explain
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.release import newest_evidence
-from retrain_pipeline.spec.model import Gates
+from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.triggers.halts import resume
 from retrain_pipeline.triggers.state import read_state
 from retrain_pipeline.verdicts import Verdict

@@ -10,7 +10,7 @@ from retrain_pipeline.gates import self_test as self_test_module
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.quality import Paired, baseline, metric_value, quality, slices, success
 from retrain_pipeline.gates.self_test import self_test
-from retrain_pipeline.spec.model import Gates
+from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.verdicts import Verdict
 
 HOURS = pd.date_range("2024-01-01", periods=24 * 14, freq="h", tz="UTC")

@@ -10,7 +10,8 @@ from retrain_pipeline.records.glossary import GATES, METRICS
 from retrain_pipeline.records.newcomer import SUMMARY_WORDS, as_markdown, glossary, newcomer, policy_diagram
 from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.spec.escalate import Escalate
-from retrain_pipeline.spec.model import Gates, Metric
+from retrain_pipeline.spec.gates import Gates
+from retrain_pipeline.spec.model import Metric
 from retrain_pipeline_tests.gates.world import versions
 
 

@@ -6,8 +6,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from retrain_pipeline.records.card import card_document, write_card
-from retrain_pipeline.records.history import UnknownVersion, explain, history, status
+from retrain_pipeline.records.history import UnknownVersion, explain, history
 from retrain_pipeline.records.render import escape_markdown, render
+from retrain_pipeline.records.status import status
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.release import newest_evidence, reject
 from retrain_pipeline.release.rollback import rollback

@@ -126,7 +126,7 @@ def _known(stores: "Stores", until: int | None) -> list[str]:
     """Return the models that the ledger knows, up to an entry."""
     found, after = set[str](), 0
     if until is None:
-        from retrain_pipeline.records.history import status
+        from retrain_pipeline.records.status import status
 
         return [one.model for one in status(stores)]
     while entries := stores.ledger.entries(after_seq=after, limit=5000):

@@ -207,7 +207,8 @@ def test_every_gate_and_metric_is_in_the_glossary(site):
 
     from retrain_pipeline.gates.evidence import Mode
     from retrain_pipeline.gates.required import required_gates
-    from retrain_pipeline.spec.model import Gates, Metric
+    from retrain_pipeline.spec.gates import Gates
+    from retrain_pipeline.spec.model import Metric
 
     everything = Gates(
         groups=["a"], refits=2, max_rss_mb=100.0, documentation=True, guard="required", escalate={"share": 0.3}
