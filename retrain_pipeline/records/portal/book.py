@@ -184,3 +184,8 @@ class Shelf:
     def front(self) -> str:
         """Return the path of the model's front page."""
         return page_of(self.past.model)
+
+
+def head(shelf: Shelf, tab: str, title: str) -> dict[str, Any]:
+    """Return what every page of a model says: which model, which tab, and its title."""
+    return {"model": shelf.name, "tab": tab, "title": title}

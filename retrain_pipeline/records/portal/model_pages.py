@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.records.history import told
-from retrain_pipeline.records.portal.book import FACETS, Shelf, said, title_of
-from retrain_pipeline.records.portal.links import chunk_page, moment_page, page_of, record_page
+from retrain_pipeline.records.portal.book import FACETS, Shelf, head, title_of
+from retrain_pipeline.records.portal.links import chunk_page, page_of, record_page
 from retrain_pipeline.records.portal.making import Maker
+from retrain_pipeline.records.portal.moments import moments
 from retrain_pipeline.records.portal.past import Kept, Past, Run, Version
 from retrain_pipeline.records.portal.pictures import (
     asset_picture,
@@ -40,12 +41,7 @@ def model_pages(make: Maker, shelf: Shelf, found: list[Release]) -> Iterator[Pag
     yield _decisions(make, shelf)
     yield _gates(make, shelf)
     yield _lineage(make, shelf)
-    yield from _moments(make, shelf, found)
-
-
-def head(shelf: Shelf, tab: str, title: str) -> dict[str, Any]:
-    """Return what every page of a model says: which model, which tab, and its title."""
-    return {"model": shelf.name, "tab": tab, "title": title}
+    yield from moments(make, shelf, found)
 
 
 def state_of(past: Past) -> dict[str, Any]:
@@ -289,55 +285,3 @@ def _lineage(make: Maker, shelf: Shelf) -> Page:
         "versions": version_picture(shelf),
     }
     return make.page(page_of(shelf.name, "lineage"), "lineage.html.j2", context)
-
-
-def _moments(make: Maker, shelf: Shelf, found: list[Release]) -> Iterator[Page]:
-    """Yield a page of what was known after each release, and the list of them."""
-    rows = []
-    snapshots = _snapshots(shelf, {one.reign.entry.seq for one in found})
-    for at, one in enumerate(found):
-        entry = one.reign.entry
-        path = moment_page(shelf.name, entry.seq)
-        rows.append({"seq": entry.seq, "at": entry.at_utc, "version": one.name, "path": path})
-        context = {
-            **head(shelf, "moments", f"{shelf.name} as of {entry.at_utc[:10]}"),
-            **snapshots[entry.seq],
-            "seq": entry.seq,
-            "at": entry.at_utc,
-            "version": one.name,
-            "path_of_version": shelf.book.page(one.name),
-            "loss": one.version.told_loss if one.version else {"metric": None, "value": None},
-            "before": moment_page(shelf.name, found[at - 1].reign.entry.seq) if at else None,
-            "after": moment_page(shelf.name, found[at + 1].reign.entry.seq) if at + 1 < len(found) else None,
-        }
-        yield make.page(path, "moment.html.j2", context)
-    context = {**head(shelf, "moments", f"{shelf.name} as of earlier moments"), "rows": rows[::-1]}
-    yield make.page(page_of(shelf.name, "moments"), "moments.html.j2", context)
-
-
-def _snapshots(shelf: Shelf, wanted: set[int]) -> dict[int, dict[str, Any]]:
-    """Return what was on record after each of some entries: one walk over the ledger, whatever their number."""
-    found: dict[int, dict[str, Any]] = {}
-    verdicts: Counter[str] = Counter()
-    monitored, versions, runs, decisions = "", 0, 0, dict[str, str]()
-    line_of = {digest: line for line in shelf.book.decisions for digest in line.digests}
-    status_of = {kept.digest: str(said(kept, "status") or "") for kept in shelf.past.records}
-    for entry in shelf.past.entries:
-        if entry.action == "monitored":
-            monitored = f"{entry.payload.get('verdict')} in {entry.payload.get('period')}"
-        elif entry.action == "judged":
-            verdicts[str(entry.payload.get("verdict"))] += 1
-        versions += entry.action == "candidate_registered"
-        runs += entry.action == "retrain_started"
-        line = line_of.get(str(entry.payload.get("record"))) if entry.action == "recorded" else None
-        if line is not None:
-            decisions[line.id] = status_of.get(str(entry.payload["record"])) or line.status
-        if entry.seq in wanted:
-            found[entry.seq] = {
-                "monitored": monitored or "nothing was monitored yet",
-                "versions": versions,
-                "runs": runs,
-                "verdicts": dict(verdicts),
-                "decisions": [[one, now, shelf.book.page(one)] for one, now in decisions.items()],
-            }
-    return found

@@ -5,12 +5,11 @@ from typing import Any
 
 from retrain_pipeline.records.card import NOT_MEASURED
 from retrain_pipeline.records.history import told
-from retrain_pipeline.records.portal.book import DECISION, Shelf, title_of
+from retrain_pipeline.records.portal.book import DECISION, Shelf, head, title_of
 from retrain_pipeline.records.portal.changes import STREAMS, changes
 from retrain_pipeline.records.portal.facts import Facts
 from retrain_pipeline.records.portal.links import evidence_page, record_page, version_page
 from retrain_pipeline.records.portal.making import Maker
-from retrain_pipeline.records.portal.model_pages import head
 from retrain_pipeline.records.portal.past import Kept, Version
 from retrain_pipeline.records.portal.releases import Release
 from retrain_pipeline.records.portal.site import Page
