@@ -52,7 +52,7 @@ mutate: .venv/.test .mutmut  ## mutants of what decides without stores: docs/ben
 
 # Beside the environment, not in it: nothing else needs it, and its dependencies are not pinned with ours.
 .mutmut: | .venv/.test
-	$(PIP) install --quiet --no-deps --target $@ mutmut==3.8.1 libcst==1.9.0 textual==8.2.8 setproctitle==1.3.8 click==8.5.1
+	$(PIP) install --quiet --no-deps --target $@ mutmut==3.8.1 coverage==7.17.3 libcst==1.9.0 textual==8.2.8 setproctitle==1.3.8 click==8.5.1
 
 coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
 	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
