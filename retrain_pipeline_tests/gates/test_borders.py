@@ -1,17 +1,29 @@
 """The borders of what gates compute without stores: what is needed to pass, how near it was, what may be spent."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from retrain_pipeline.gates.budget import CALLED, UNCALLED, Account, Reuse, gamma, level, past_judgements
+from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.gates.budget import (
+    CALLED,
+    UNCALLED,
+    Account,
+    Reuse,
+    gamma,
+    level,
+    past_judgements,
+    question,
+)
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.online import Trial, block_means, mean_sequence, online_loss, sample_ratio
 from retrain_pipeline.gates.required import GATES, required_gates
 from retrain_pipeline.gates.turning import Turning, turning
 from retrain_pipeline.ledger.entries import Entry
+from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.spec.gates import Gates
 from retrain_pipeline.verdicts import Verdict
 
@@ -83,6 +95,8 @@ def test_of_gates_as_near_the_first_is_told_and_one_without_a_threshold_is_not_m
         ({"max_rss_mb": 100.0}, ("footprint",)),
         ({"groups": ("shop",)}, ("groups",)),
         ({"documentation": True}, ("documentation",)),
+        ({"guard": "required"}, ("guard",)),
+        ({"escalate": Escalate()}, ("escalation",)),
     ],
 )
 def test_what_is_declared_is_required_beyond_what_all_require(declared, beyond):
@@ -270,3 +284,91 @@ def test_an_arm_without_a_share_must_be_empty():
         "sample_ratio", Verdict.INCONCLUSIVE, 0, "no entity was routed yet",
     )  # fmt: skip
     assert sample_ratio({"champion": 900}, {"champion": 0.5, "canary": 0.5}).verdict is Verdict.FAIL
+
+
+def test_blocks_that_all_say_the_same_have_no_spread_and_no_rows_no_blocks():
+    found = mean_sequence(np.full(12, 0.5), alpha=0.05, expected=20)
+    assert (found.low, found.high) == (0.5, 0.5)
+    none = block_means(np.empty(0), pd.Series([], dtype="datetime64[ns, UTC]"), 24)
+    assert (none.values.shape, none.effective) == ((0,), 0.0)
+
+
+@pytest.mark.parametrize("carried", [0.6, 0.99])
+def test_neighbours_that_go_together_widen_the_bounds_by_their_correlation(carried):
+    rng = np.random.default_rng(2)
+    drawn = np.empty(60)
+    drawn[0] = 0.0
+    for at in range(1, 60):
+        drawn[at] = carried * drawn[at - 1] + rng.normal()
+    apart = drawn - drawn.mean()
+    r = min(float(apart[1:] @ apart[:-1]) / float(apart @ apart) + 1 / 60, 0.9)
+    order = rng.permutation(60)
+    while float(apart[order][1:] @ apart[order][:-1]) / float(apart @ apart) + 1 / 60 > 0:
+        order = rng.permutation(60)
+    found, shuffled = (mean_sequence(one, alpha=0.05, expected=20) for one in (drawn, drawn[order]))
+    assert (found.high - found.low) / (shuffled.high - shuffled.low) == pytest.approx(math.sqrt((1 + r) / (1 - r)))
+
+
+def test_blocks_of_unequal_rows_tell_as_much_as_fewer_equal_ones():
+    at = pd.Series(pd.date_range("2024-01-01", periods=20 * 24, freq="h", tz="UTC"))
+    kept = np.arange(len(at)) % 24 < np.where(np.arange(len(at)) // 24 < 17, 24, 2)
+    rng = np.random.default_rng(6)
+    reference = rng.gamma(4, 0.25, int(kept.sum()))
+    given = {"margin": 0.05, "alpha": 0.05, "block_hours": 24, "min_rows": 100, "expected_blocks": 28, "metric": "mae"}
+    found = online_loss(Trial(reference, reference, at[kept].reset_index(drop=True), **given), ("v2", "v1"))
+    blocks = block_means(-0.05 * reference, at[kept], 24)
+    assert blocks.effective < 18
+    wanted = mean_sequence(blocks.values, alpha=0.05, expected=28, effective=blocks.effective)
+    assert found.interval == pytest.approx((wanted.low, wanted.high))
+    assert wanted.high > mean_sequence(blocks.values, alpha=0.05, expected=28).high
+
+
+def test_margins_of_squared_losses_are_those_of_the_root():
+    found = online_loss(online(metric="rmse", margin=0.1), ("v2", "v1"))
+    blocks = block_means((1 - 1.1**2) * online().reference, online().event_time, 24)
+    bounds = mean_sequence(blocks.values, alpha=0.05, expected=28, effective=blocks.effective)
+    assert found.interval == pytest.approx((bounds.low, bounds.high))
+
+
+def test_an_arm_that_nobody_was_routed_to_counts_as_none_and_one_that_was_not_meant_as_stray():
+    empty = sample_ratio({"champion": 40}, {"champion": 0.5, "canary": 0.5})
+    assert empty.verdict is Verdict.FAIL
+    assert "canary 0 (50.0% meant)" in empty.words
+    assert empty.statistic == pytest.approx(
+        sample_ratio({"champion": 40, "canary": 0}, {"champion": 0.5, "canary": 0.5}).statistic
+    )
+    assert sample_ratio({"champion": 1}, {"champion": 1.0, "canary": 0.0}).verdict is Verdict.PASS
+    stray = sample_ratio({"champion": 9, "holdback": 3}, {"champion": 1.0})
+    assert (stray.verdict, stray.words) == (
+        Verdict.FAIL, "entities in an arm that has no share: {'holdback': 3}",
+    )  # fmt: skip
+
+
+def test_a_question_is_what_quality_asks_and_nothing_else():
+    def asked(gates=None, metric="mae", **terms):
+        named = {
+            "model": "toy",
+            "manifest": "m",
+            "champion_manifest": "c",
+            "mode": "superiority",
+            "policy": "p",
+            **terms,
+        }
+        success = SimpleNamespace(success=SimpleNamespace(metric=metric))
+        return question(named, SimpleNamespace(problem=success, gates=gates or Gates()))
+
+    assert asked() == asked(policy="another") == asked(Gates(max_size_mb=1.0))
+    others = [
+        asked(model="doll"), asked(manifest="n"), asked(champion_manifest=None), asked(mode="first"),
+        asked(metric="rmse"), asked(Gates(margin=0.01)), asked(Gates(block_hours=12)),
+        asked(Gates(escalate=Escalate())), asked(Gates(escalate=Escalate(share=0.4))),
+    ]  # fmt: skip
+    assert len({asked(), *others}) == 10
+    assert asked() == digest_of({
+        "model": "toy", "manifest": "m", "champion_manifest": "c", "mode": "superiority", "metric": "mae",
+        "margin": Gates().margin, "block_hours": Gates().block_hours,
+    })  # fmt: skip
+    assert asked(Gates(escalate=Escalate(share=0.4))) == digest_of({
+        "model": "toy", "manifest": "m", "champion_manifest": "c", "mode": "superiority", "metric": "mae",
+        "margin": Gates().margin, "block_hours": Gates().block_hours, "kept": 0.4,
+    })  # fmt: skip

@@ -24,10 +24,10 @@ def record(tmp_path):
         digest = artifacts.put(np.arange(first, last, dtype="<u8").tobytes())
         return Rows(digest, f"2024-{first:04d}", f"2024-{last - 1:04d}")
 
-    def judged(version, verdict, seen, asked=None, spent=0.01, mode="superiority"):
+    def judged(version, verdict, seen, asked=None, spent=0.01, mode="superiority", model="toy", action="judged"):
         where = {"digest": seen.digest, "from": seen.from_, "until": seen.until} if seen else None
         payload = {"verdict": verdict, "question": asked or version, "mode": mode, "alpha_spent": spent, "rows": where}
-        ledger.append(NewEntry("test", "judged", "toy", version, payload))
+        ledger.append(NewEntry("test", action, model, version, payload))
 
     def now(seen, asked="now", mode="superiority"):
         return account(ledger, artifacts, "toy", alpha=0.05, mode=mode, asked=asked, rows=seen)
@@ -115,6 +115,23 @@ def test_a_refresh_that_was_called_for_spends_alpha_and_half_of_it_on_rows_that_
     assert now(rows(285, 295), mode="non_inferiority").spent == 0.0125
     assert now(rows(300, 310)).judgement == 16
     assert now(rows(300, 310)).spent < 0.001
+
+
+def test_judgements_of_other_models_and_other_entries_do_not_count(record):
+    rows, judged, now, _ = record
+    judged("v1", "PASS", rows(0, 10))
+    alone = now(rows(20, 30))
+    judged("v9", "PASS", rows(20, 30), model="doll")
+    judged("v1", "PASS", rows(20, 30), action="released")
+    assert now(rows(20, 30)) == alone
+
+
+def test_rows_are_shared_up_to_the_very_moment_that_both_have(record):
+    rows, judged, now, _ = record
+    judged("v1", "PASS", rows(10, 20))
+    assert [one.rows for one in now(rows(19, 30)).reused] == [1]
+    assert [one.rows for one in now(rows(5, 11)).reused] == [1]
+    assert now(rows(20, 30)).reused == now(rows(5, 10)).reused == ()
 
 
 @pytest.mark.fault("G19")

@@ -84,6 +84,16 @@ def test_the_last_step_needs_the_way_back_and_no_other_does():
         assert next_step(look(at, without=("drill",))).move == "advance"
 
 
+def test_where_a_person_must_approve_nobody_serves_everybody_without():
+    asked = DECLARED.model_copy(update={"approval": "required"})
+    unseen = "nobody has looked whether it may become champion"
+    assert next_step(look(rollout=asked)) == Step("hold", unseen, *LAST)
+    assert next_step(look(rollout=asked, permit="INCONCLUSIVE")) == Step("hold", "permit as found", *LAST)
+    assert next_step(look(permit="FAIL")) == Step("hold", "permit as found", *LAST)
+    assert next_step(look(rollout=asked, permit="PASS")).move == "promote"
+    assert next_step(look(FIRST, rollout=asked)).move == "advance"
+
+
 def test_a_loss_that_cannot_tell_holds_and_says_what_it_found():
     assert next_step(look(online_loss="INCONCLUSIVE")).words == "cannot tell yet: online_loss as found"
     assert next_step(look(without=("online_loss",))).words == "no comparison of losses"
