@@ -202,7 +202,14 @@ def test_of_less_than_two_blocks_nothing_is_known():
         found = mean_sequence(np.array(drawn), alpha=0.05, expected=20)
         assert (found.mean, found.low, found.high, found.blocks) == (mean, -math.inf, math.inf, len(drawn))
         assert not found.enough
-    assert math.isfinite(mean_sequence(np.array([1.0, 2.0]), alpha=0.05, expected=20).high)
+    from scipy import stats
+
+    two = mean_sequence(np.array([1.0, 2.0]), alpha=0.05, expected=1)
+    rho2 = -2 * math.log(0.05) + math.log(-2 * math.log(0.05) + 1)
+    wide = math.sqrt(2 * (2 * rho2 + 1) / (4 * rho2) * math.log(math.sqrt(2 * rho2 + 1) / 0.05))
+    half = math.sqrt(0.5) * stats.t.isf(stats.norm.sf(wide * math.sqrt(2)), 1) / math.sqrt(2)
+    assert two.high == pytest.approx(1.5 + half), "one degree of freedom is left"
+    assert mean_sequence(np.array([1.0, 2.0]), alpha=0.05, expected=0) == two
 
 
 def test_blocks_begin_at_multiples_of_their_length_and_weigh_as_their_rows():
@@ -234,6 +241,11 @@ def test_a_look_tells_its_numbers():
         f"[{bounds.low:.4g}, {bounds.high:.4g}] in 30 blocks, bounds that hold at every look"
     )
     assert "minus that of v1: 0.25;" in online_loss(online(0.25), ("v2", "v1")).words
+
+
+def test_the_same_losses_are_within_no_margin():
+    found = online_loss(online(margin=0.0), ("v2", "v1"))
+    assert (found.verdict, found.interval) == (Verdict.PASS, (0.0, 0.0))
 
 
 def test_rows_enough_are_enough():

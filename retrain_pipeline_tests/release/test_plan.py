@@ -134,6 +134,7 @@ def test_a_period_that_was_scored_is_scored_again_by_the_record_of_then(past):
 
     other("released", 0)
     other("released", 1)
+    assert past.plan(6) == Plan(None, words="no champion yet")
     past.enter("released", deployed("v1", 4))
     past.enter("staged", deployed("v1", 4, challenger=on_trial("v2", 5, share=0.2)))
     past.enter("released", deployed("v2", 5, "v1"))
