@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_specs, metadata, model_asset, run_actor
+from retrain_pipeline.assets.common import check_specs, markdown, metadata, model_asset, run_actor
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.assets.schedules import side_schedule
 from retrain_pipeline.spec.declaration import Declaration
@@ -64,7 +64,7 @@ def audit_asset(declaration: Declaration) -> dg.AssetsDefinition:
         told |= {"findings": len(found.findings), "machine_filled": found.machine_share}
         points = annex(examined(opened, declaration), declaration.folder)
         pages = {"audit": page(found), "annex_iv": as_markdown(spec.name, points)}
-        told |= {name: dg.MetadataValue.md(text) for name, text in pages.items()}
+        told |= {name: markdown(text) for name, text in pages.items()}
         yield dg.MaterializeResult(metadata=metadata({**told, "looked_until": found.looked_until}))
 
     return audit

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -166,6 +167,11 @@ def check_result(
         description=words,
         metadata={"verdict": verdict.value, **metadata(numbers)},
     )
+
+
+def markdown(text: str) -> dg.MarkdownMetadataValue:
+    """Return a document as metadata, its headings as small as the rest of the page that it is shown on."""
+    return dg.MetadataValue.md(re.sub(r"(?m)^#{1,3} ", "#### ", text))
 
 
 def metadata(values: Mapping[str, Any]) -> dict[str, Any]:

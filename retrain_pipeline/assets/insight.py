@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import asset_key, check_specs, metadata, model_asset, run_actor
+from retrain_pipeline.assets.common import asset_key, check_specs, markdown, metadata, model_asset, run_actor
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -52,7 +52,7 @@ def insight_asset(declaration: Declaration) -> dg.AssetsDefinition:
         # of every version importances are taken: without them nothing was measured, and no data is never a pass
         measured, words = bool(record.measured.importances), f"{len(missing)} things were not measured, with reasons"
         yield _check(spec.name, measured, f"measured; {words}" if measured else f"no importances; {words}")
-        shown = {name: dg.MetadataValue.md(text) for name, text in tables(record.measured).items()}
+        shown = {name: markdown(text) for name, text in tables(record.measured).items()}
         plots = {
             f"plot_{name}": dg.MetadataValue.path(opened.artifacts.path(digest))
             for name, digest in sorted(record.plots.items())

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import model_asset
+from retrain_pipeline.assets.common import markdown, model_asset
 from retrain_pipeline.assets.portal import portal_page
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
@@ -26,7 +26,7 @@ def model_card_asset(declaration: Declaration) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "version": version,
-                "card": dg.MetadataValue.md(opened.artifacts.get(card.markdown).decode()),
+                "card": markdown(opened.artifacts.get(card.markdown).decode()),
                 "file": dg.MetadataValue.path(opened.artifacts.path(card.markdown)),
                 "digest": card.json,
                 "portal": portal_page(stores, spec.name, version),

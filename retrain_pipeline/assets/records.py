@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_specs, metadata, model_asset, run_actor
+from retrain_pipeline.assets.common import check_specs, markdown, metadata, model_asset, run_actor
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.assets.truth import CHECKS as TRUTH
 from retrain_pipeline.assets.truth import truth_results
@@ -51,7 +51,7 @@ def records_asset(declaration: Declaration) -> dg.AssetsDefinition:
             metadata=metadata({"verdict": found.verdict.value, "runs": found.runs, "experiments": found.experiments}),
         )
         yield from truth_results(opened, declaration, context.asset_key, known)
-        shown = {name: dg.MetadataValue.md(text) for name, text in newest_shown(opened, spec.name).items()}
+        shown = {name: markdown(text) for name, text in newest_shown(opened, spec.name).items()}
         yield dg.MaterializeResult(metadata={**metadata(dict(sorted(counts.items()))), **shown})
 
     return records

@@ -26,7 +26,7 @@ def test_an_audit_shows_what_it_found(released):
     assert not checks["retention"].passed
     [shown] = run.get_asset_materialization_events()
     page = shown.materialization.metadata["audit"].value
-    assert page.startswith("# Audit of toy, ")
+    assert page.startswith("#### Audit of toy, ")
     assert "| reviews | FAIL |" in page
     assert "Annex IV" in shown.materialization.metadata["annex_iv"].value
     assert 0 <= shown.materialization.metadata["ml_test_score"].value <= 7

@@ -65,7 +65,13 @@ def test_a_first_model_needs_one_accepted_decision(write):
     one("0001-a", status="proposed")
     assert documentation(folder, None, []).verdict is Verdict.FAIL
     one("0002-b")
-    assert documentation(folder, None, []).verdict is Verdict.PASS
+    found = documentation(folder, None, [])
+    assert found.verdict is Verdict.PASS
+    # a decision on the architecture answers for the training; of what nobody spoke is told, and stops nothing
+    silent = "data, features, gates, problem, rollout, signals, trigger"
+    assert f"nothing is said of {silent}" in found.words, found.words
+    one("0003-c", "threshold", covers=("gates.margin",))
+    assert f"nothing is said of {silent.replace(', gates', '')}" in documentation(folder, None, []).words
 
 
 def test_a_change_needs_a_new_decision_of_its_kind(write):

@@ -72,9 +72,12 @@ def test_an_effect_that_turned_is_drift_and_labels_that_turned_are_not():
     drifted = labels(rows("binary", effect_turned, train, now, before))
     assert drifted.verdict is Verdict.PASS, drifted.words
     assert "the world turned" in drifted.words
+    assert "with the labels turned round its loss is " in drifted.words
     assert labels(rows("binary", labels_turned, train, now, before)).verdict is Verdict.FAIL
     unknown = rows("binary", effect_turned, train, now, before)
-    assert labels(LabelRows(**{**unknown.__dict__, "validated_loss": None})).verdict is Verdict.FAIL
+    blind = labels(LabelRows(**{**unknown.__dict__, "validated_loss": None}))
+    assert blind.verdict is Verdict.FAIL
+    assert "; the champion's validated loss is not known to say otherwise; " in blind.words
 
 
 def test_honest_labels_are_rarely_called_inverted():
