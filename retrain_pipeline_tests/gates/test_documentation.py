@@ -70,8 +70,11 @@ def test_a_first_model_needs_one_accepted_decision(write):
     # a decision on the architecture answers for the training; of what nobody spoke is told, and stops nothing
     silent = "data, features, gates, problem, rollout, signals, trigger"
     assert f"nothing is said of {silent}" in found.words, found.words
-    one("0003-c", "threshold", covers=("gates.margin",))
+    one("0003-c", "threshold", covers=("gates.escalate.share",))
     assert f"nothing is said of {silent.replace(', gates', '')}" in documentation(folder, None, []).words
+    every = [f"{section}.x" for section in silent.split(", ")]
+    one("0004-d", "threshold", covers=every)
+    assert documentation(folder, None, []).words == "3 accepted decisions"
 
 
 def test_a_change_needs_a_new_decision_of_its_kind(write):
