@@ -9,6 +9,7 @@ from retrain_pipeline.records.kinds import kinds as registered_kinds
 from retrain_pipeline.records.truth.schemas import kinds
 from retrain_pipeline.records.truth.verify import CHECKS, verify
 from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.records.truth import bad_decisions, bad_documents, bad_pages  # noqa: F401 - their cases
 from retrain_pipeline_tests.records.truth.documented import context_of
 from retrain_pipeline_tests.records.truth.known_bad import CASES, portal
 

@@ -8,8 +8,9 @@ from retrain_pipeline.canonical import parse_json
 from retrain_pipeline.cli import app, places
 from retrain_pipeline.records.comment import LONGEST, MARK, Change, ModelChange, as_comment, plain
 from retrain_pipeline_tests.gates.world import versions
+from retrain_pipeline_tests.records.truth.bad_decisions import second
 from retrain_pipeline_tests.records.truth.documented import commit
-from retrain_pipeline_tests.records.truth.known_bad import decision_of, replaced, second
+from retrain_pipeline_tests.records.truth.known_bad import decision_of, replaced
 
 HOSTILE = "@ann fixes #12, <script>alert(1)</script> [x](javascript:1) http://evil.invalid www.evil.invalid GH-7 |"
 
