@@ -18,6 +18,7 @@ NAMES = (
     "gated_loop",
     "creep",
     "portal",
+    "documented",
 )
 ALWAYS = ("load", "overhead", "diagnosis", "release", "swap", "portal")
 """Those that need nothing beside the project."""
