@@ -115,7 +115,7 @@ def main() -> None:
     others = [f"- {row['name']}: {words}" for row in rows for words in row["otherwise"]]
     parts = [
         "Each history from its first whole week to its last, through real Dagster runs. People wrote the declaration, "
-        "six decisions and the risks beforehand; there may be more cards than versions, since one is written again when "
+        "six decisions and the risks beforehand; there may be more cards than versions: one is written again when "
         "something happened to its version. Then one untruth for each check is planted in a copy: found means that the "
         "check passed before (`commits`, whose copy is no clone, aside) and fails after.",
         markdown_table(header, table),
