@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _PROSE = 160
 """Text longer than this, or of several lines, is people's prose: Markdown."""
+_CELL = 40
+"""Text longer than this wraps in a cell of a table."""
 _DEEPEST = 24
 EVIDENCE = "evidence.json"
 """What a pointer into evidence begins with; the key of `links` that says which evidence."""
@@ -76,7 +78,9 @@ def _columns(rows: list[Any]) -> list[str]:
         return []
     names = list(dict.fromkeys(name for one in rows for name in one))
     flat = all(not isinstance(value, dict | list) for one in rows for value in one.values())
-    return names if flat and len(names) <= 8 else []
+    # beside so many columns, several of prose leave none of them wide enough to be read
+    prose = sum(any(len(str(one.get(name))) > _CELL for one in rows) for name in names)
+    return names if flat and len(names) <= 8 and (prose <= 2 or len(names) <= 5) else []
 
 
 def _table(rows: list[dict[str, Any]], names: list[str], links: Mapping[str, str], root: str, depth: int) -> str:
