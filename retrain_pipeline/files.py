@@ -2,7 +2,10 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -25,10 +28,24 @@ def private_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Put `data` at `path` at once: a temporary name in the same folder, fsync, rename, fsync of the folder.
+    """Put `data` at `path` at once, as `written_whole` does.
 
-    A reader sees what was there before or all of `data`. A crash leaves at most a file named ``.tmp-…``; an error
-    leaves nothing.
+    Raises
+    ------
+    OSError
+        When the disk refuses; what was at `path` before is still there.
+    """
+    with written_whole(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write that is at `path` once all is well: a temporary name in the same folder, fsync, rename,
+    fsync of the folder.
+
+    A reader sees what was there before or all that was written. A crash leaves at most a file named ``.tmp-…``; an
+    error leaves nothing.
 
     Raises
     ------
@@ -38,8 +55,8 @@ def write_whole(path: Path, data: bytes) -> None:
     private_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

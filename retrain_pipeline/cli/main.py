@@ -8,6 +8,7 @@ import typer
 
 from retrain_pipeline.cli.approvals import add_approvals
 from retrain_pipeline.cli.audit import add_audit
+from retrain_pipeline.cli.bundle import bundle_app
 from retrain_pipeline.cli.common import Because, Home, Model, console, refusals_told
 from retrain_pipeline.cli.decide import add_decisions
 from retrain_pipeline.cli.docs import docs_app
@@ -40,6 +41,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(lane_app, name="lane")
 app.add_typer(docs_app, name="docs")
 app.add_typer(portal_app, name="portal")
+app.add_typer(bundle_app, name="bundle")
 add_approvals(app)
 add_decisions(app)
 add_records(app)

@@ -66,12 +66,23 @@ def contradictions(stores: "Stores", entry: "Entry", evidence: Evidence) -> list
 
     Results and policy give the verdict, the record gives the error budget, and the entry says what the evidence says.
     """
+    found = disagrees_with_itself(stores, entry, evidence)
+    gates = _policy(stores, evidence)
+    if gates is None:
+        return found
+    found += _asked_beyond(stores, entry, evidence, gates)
+    budget = _account(stores, entry, evidence, gates.alpha)
+    if budget != evidence.budget:
+        found.append(f"the record gives another error budget: {budget.words()}")
+    return found
+
+
+def disagrees_with_itself(stores: "Stores", entry: "Entry", evidence: Evidence) -> list[str]:
+    """Return what of a judgement does not follow from its entry, results and policy; no other record is asked."""
     found = [] if tells_of(entry, evidence, str(entry.payload.get("evidence"))) else ["its entry says something else"]
-    try:
-        policy = stores.artifacts.get_json(evidence.policy)
-        gates = Gates.model_validate(policy["gates"], strict=False)
-    except (PermanentError, ValueError, KeyError, TypeError) as error:
-        return [*found, f"the policy that it was judged under cannot be read: {error}"]
+    gates = _policy(stores, evidence)
+    if gates is None:
+        return [*found, f"the policy that it was judged under cannot be read: {evidence.policy}"]
     if evidence.required != required_gates(gates):
         found.append(f"the policy requires {', '.join(required_gates(gates))}")
     found += [f"no result of gate {gate}" for gate in evidence.missing_gates]
@@ -84,11 +95,15 @@ def contradictions(stores: "Stores", entry: "Entry", evidence: Evidence) -> list
         found.append(f"the results give {verdict}")
     if evidence.turning != turning(evidence.results):
         found.append("what it turned on does not follow from the results")
-    found += _asked_beyond(stores, entry, evidence, gates)
-    budget = _account(stores, entry, evidence, gates.alpha)
-    if budget != evidence.budget:
-        found.append(f"the record gives another error budget: {budget.words()}")
     return found
+
+
+def _policy(stores: "Stores", evidence: Evidence) -> Gates | None:
+    """Return the gates that a candidate was judged by; None where they cannot be read."""
+    try:
+        return Gates.model_validate(stores.artifacts.get_json(evidence.policy)["gates"], strict=False)
+    except (PermanentError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _asked_beyond(stores: "Stores", entry: "Entry", evidence: Evidence, gates: Gates) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.learning.agreement import features_agree
-from retrain_pipeline.learning.environment import code_revision, environment
+from retrain_pipeline.learning.environment import code_revision, environment, lock_text
 from retrain_pipeline.learning.errors import FeatureContractBroken
 from retrain_pipeline.learning.fingerprint import prediction_fingerprint, probe_bytes, probe_set
 from retrain_pipeline.learning.fitting import FitResult, fit_candidates
@@ -120,6 +120,7 @@ def _manifest(
     revision, patch = code_revision(declaration.folder)
     if patch:
         stores.artifacts.put(patch)
+    stores.artifacts.put(lock_text())
     as_of = datetime.fromisoformat(training_set.as_of)
     version = version_id(
         as_of,

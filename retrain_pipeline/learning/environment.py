@@ -8,11 +8,13 @@ import subprocess  # nosec B404
 import sys
 from pathlib import Path
 
-from retrain_pipeline.canonical import digest_of, sha256
+from retrain_pipeline.canonical import canonical_json, digest_of, sha256
 from retrain_pipeline.strict import Strict
 
 _CODE = (".py", ".yaml", ".yml", ".toml", ".sql")
 _LOCK = Path("requirements") / "run.txt"
+IMAGE_VARIABLE = "DAGSTER_CURRENT_IMAGE"
+"""Where Dagster's launchers for containers say which image a process runs in."""
 
 
 class CodeRevision(Strict):
@@ -25,7 +27,9 @@ class CodeRevision(Strict):
 
 
 class Environment(Strict):
-    """Where a model was trained. `lock_digest` is of the lock file, or of the installed packages when there is none."""
+    """Where a model was trained. `lock_digest` is of the lock file, or of the installed packages when there is none:
+    of `lock_text`, either way.
+    """
 
     lock_digest: str
     python: str
@@ -34,11 +38,13 @@ class Environment(Strict):
     cores: int
     threads: int
     packages: dict[str, str]
+    image: str | None = None
+    """The container image that the process says it runs in (`IMAGE_VARIABLE`); None outside of one."""
 
     @property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal environments have equal digests."""
-        return digest_of(self.model_dump(mode="json"))
+        return digest_of(self.model_dump(mode="json", exclude_none=True))  # as before there was an image
 
 
 def environment(threads: int = 1, root: Path | None = None) -> Environment:
@@ -52,16 +58,22 @@ def environment(threads: int = 1, root: Path | None = None) -> Environment:
         Folder with ``requirements/run.txt``; default: the folder that holds the `retrain_pipeline` package.
     """
     packages = dict(_installed())
-    lock = (root or Path(__file__).parents[2]) / _LOCK
     return Environment(
-        lock_digest=sha256(lock.read_bytes()) if lock.is_file() else digest_of(packages),
+        lock_digest=sha256(lock_text(root)),
         python=platform.python_version(),
         platform=f"{platform.system()}-{platform.machine()}-{'-'.join(platform.libc_ver())}".rstrip("-"),
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         threads=threads,
         packages=packages,
+        image=os.environ.get(IMAGE_VARIABLE) or None,
     )
+
+
+def lock_text(root: Path | None = None) -> bytes:
+    """Return what an environment is made again from: the lock file, else the installed packages as canonical JSON."""
+    lock = (root or Path(__file__).parents[2]) / _LOCK
+    return lock.read_bytes() if lock.is_file() else canonical_json(dict(_installed()))
 
 
 def code_revision(root: Path) -> tuple[CodeRevision, bytes]:

@@ -84,23 +84,31 @@ def look_up(stores: "Stores", model: str, decisions: "list[Decision]") -> Looked
 
 
 def references(stores: "Stores", model: str) -> Iterator[Reference]:
-    """Yield every artifact that is named; what a manifest or evidence that cannot be read names is not known."""
+    """Yield every artifact that a model's entries name, audits left out."""
     for entry in stores.ledger.entries(model=model):
-        if is_audit(entry):
-            continue
-        place = f"entry {entry.seq} ({entry.action})"
-        yield from (Reference(digest, place) for digest in named(entry.payload))
-        if entry.action == "training_set_frozen":
-            yield Reference(str(entry.subject), place)
-        if entry.action == REGISTERED:
-            yield from _within(lambda version: read_manifest(stores, model, version).artifacts, str(entry.subject))
-            yield from _within(lambda version: _code(stores, read_manifest(stores, model, version)), str(entry.subject))
-        if entry.action == "judged":
-            digest = str(entry.payload["evidence"])
-            yield from _within(lambda digest: read_evidence(stores.artifacts, digest).artifacts, digest)
-        if entry.action == RECORDED:
-            digest = str(entry.payload["record"])
-            yield from _within(lambda digest: [*named(stores.artifacts.get_json(digest))], digest)
+        if not is_audit(entry):
+            yield from references_of(stores, entry)
+
+
+def references_of(stores: "Stores", entry: "Entry") -> Iterator[Reference]:
+    """Yield every artifact that an entry names, itself or through the manifest, evidence or record that it names.
+
+    What a manifest or evidence that cannot be read names is not known.
+    """
+    place, version = f"entry {entry.seq} ({entry.action})", str(entry.subject)
+    yield from (Reference(digest, place) for digest in named(entry.payload))
+    if entry.action == "training_set_frozen":
+        yield Reference(version, place)
+    if entry.action == REGISTERED:
+        model = str(entry.model)
+        yield from _within(lambda version: read_manifest(stores, model, version).artifacts, version)
+        yield from _within(lambda version: _code(stores, read_manifest(stores, model, version)), version)
+    if entry.action == "judged":
+        digest = str(entry.payload["evidence"])
+        yield from _within(lambda digest: read_evidence(stores.artifacts, digest).artifacts, digest)
+    if entry.action == RECORDED:
+        digest = str(entry.payload["record"])
+        yield from _within(lambda digest: [*named(stores.artifacts.get_json(digest))], digest)
 
 
 def is_audit(entry: "Entry") -> bool:
