@@ -1,4 +1,4 @@
-"""`retrain protocol`, `deviation`, `postmortem` and `data-sheet`: what people add to the record."""
+"""`retrain protocol`, `deviation`, `postmortem`, `data-sheet` and `checklist`: what people add to the record."""
 
 from typing import Annotated
 
@@ -17,6 +17,7 @@ def add_records(app: typer.Typer) -> None:
     app.command()(deviation)
     app.command()(postmortem)
     app.command(name="data-sheet")(data_sheet)
+    app.command()(checklist)
 
 
 @protocol_app.command(name="register")
@@ -102,3 +103,39 @@ def data_sheet(
         today = datetime.now(UTC).date().isoformat()
         say(stores, model, question, words, owner=owner, date=today, actor=actor())
         console.print(f"{model}: {question} is on record", markup=False, highlight=False)
+
+
+def checklist(
+    model: Model,
+    done: Annotated[str | None, typer.Option(help="An item that is done; needs --by and --words.")] = None,
+    by: Annotated[str, typer.Option(help="Its owner, or a member of the team that owns it.")] = "",
+    words: Annotated[str, typer.Option(help="What was done, for the record.")] = "",
+    home: Home = None,
+) -> None:
+    """Show who expects what by when; or say that an item is done. Exit with 1 when one is late."""
+    from datetime import UTC, datetime
+
+    from rich.table import Table
+
+    from retrain_pipeline.cli.show import actor
+    from retrain_pipeline.governance.owners import project_owners
+    from retrain_pipeline.records.checklist import standings, tick
+    from retrain_pipeline.spec.checklist import FILE, ChecklistRefused, read_checklist
+    from retrain_pipeline.verdicts import Verdict
+
+    with refusals_told():
+        declaration = declaration_named(model)
+        stores, said = open_state(home, declaration.lane), read_checklist(declaration.folder)
+        if said is None:
+            raise ChecklistRefused(f"{model}: there is no {FILE} in its folder; docs/audit.md shows one")
+        if done is not None:
+            tick(stores, declaration, done, by=by, words=words, owners=project_owners(), actor=actor())
+        found = standings(stores, declaration, said, datetime.now(UTC).date())
+        table = Table("item", "owner", "role", "due", "", "")
+        marks = {Verdict.PASS: "done", Verdict.FAIL: "late", Verdict.INCONCLUSIVE: "open"}
+        for one in found:
+            item, told = one.item, f"{one.item.expects}\n{one.words}".replace("[", r"\[")
+            table.add_row(item.id, item.owner, item.role, str(item.due), marks[one.verdict], told)
+        console.print(table)
+        if any(one.verdict is Verdict.FAIL for one in found):
+            raise typer.Exit(1)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
-from retrain_pipeline.spec.predicate import Seen, nearest_names
+from retrain_pipeline.spec.predicate import PredicateRefused, Seen, judge, nearest_names, parse_predicate
+from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     from retrain_pipeline.learning.manifest import VersionManifest
@@ -77,6 +78,17 @@ class Facts:
             raise NotKnown(f"{name}: cannot be read: {error}") from error
         except KeyError as error:  # an entry of an earlier release, which did not hold it yet
             raise NotKnown(f"{name}: not on record ({error})") from error
+
+    def hold(self, predicate: str) -> tuple[Verdict, str]:
+        """Return whether a predicate holds now, and what was seen; INCONCLUSIVE where that cannot be told."""
+        try:
+            asked = parse_predicate(predicate)
+            seen = self.look(asked.name)
+        except (NotKnown, PredicateRefused) as error:
+            return Verdict.INCONCLUSIVE, f"cannot be told: {error}"
+        verdict = judge(asked, seen)
+        told = {Verdict.PASS: "holds", Verdict.FAIL: "does not hold", Verdict.INCONCLUSIVE: "cannot be told"}
+        return verdict, f"{told[verdict]}: {asked.name} is {seen}"
 
     @cached_property
     def _champion(self) -> Side | None:

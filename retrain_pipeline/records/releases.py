@@ -1,6 +1,6 @@
 """Release notes: for every version that became champion by a release, what changed, why, and what is expected of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
@@ -145,12 +145,17 @@ def _decisions(
     stores: "Stores", declaration: "Declaration", run_id: str | None, changed: dict[str, tuple[str, ...]]
 ) -> tuple[str, ...]:
     """Return the decisions that answer for the sections that changed; of a first version for all of them."""
-    written = hypothesis_of(stores, declaration.spec.name, run_id) if run_id else None
-    answers = written[1].rationale if written else rationale(declaration)
+    answers = answers_of(stores, declaration, run_id)
     moved = {place.split(".")[0] for place in changed.get("declaration", ())}
     moved |= {"features"} if "features" in changed else set()
     sections = sorted(moved) if changed else sorted(answers)
     return tuple(sorted({one for section in sections for one in answers.get(section, ())}))
+
+
+def answers_of(stores: "Stores", declaration: "Declaration", run_id: str | None) -> Mapping[str, tuple[str, ...]]:
+    """Return the decisions that answer for each section, as a run found them; of no run as they lie there now."""
+    written = hypothesis_of(stores, declaration.spec.name, run_id) if run_id else None
+    return written[1].rationale if written else rationale(declaration)
 
 
 def _story(

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.records.facts import Facts, NotKnown
+from retrain_pipeline.records.facts import Facts
 from retrain_pipeline.records.kinds.risks import RiskRecord
 from retrain_pipeline.records.record import enter, newest_records
-from retrain_pipeline.spec.predicate import judge, parse_predicate
 from retrain_pipeline.spec.risks import FILE, Risk, RiskAssessment, RisksRefused, read_risks
 from retrain_pipeline.verdicts import Verdict
 
@@ -66,15 +65,7 @@ def unchecked(stores: "Stores", declaration: "Declaration", said: RiskAssessment
     """Yield each risk whose monitor does not hold, or cannot be asked, with the reason."""
     facts = Facts(stores, declaration)
     for risk in said.risks:
-        if risk.monitor is None:
-            continue
-        predicate = parse_predicate(risk.monitor)
-        try:
-            seen = facts.look(predicate.name)
-        except NotKnown as error:
-            yield risk, f"{risk.monitor} cannot be told: {error}"
-            continue
-        verdict = judge(predicate, seen)
-        if verdict is not Verdict.PASS:
-            words = "does not hold" if verdict is Verdict.FAIL else "cannot be told"
-            yield risk, f"{risk.monitor} {words}: {predicate.name} is {seen}"
+        if risk.monitor is not None:
+            verdict, words = facts.hold(risk.monitor)
+            if verdict is not Verdict.PASS:
+                yield risk, f"{risk.monitor} {words}"

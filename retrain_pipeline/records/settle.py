@@ -18,6 +18,8 @@ Step = Callable[["Stores", "Declaration", str], None]
 def steps() -> tuple[Step, ...]:
     """Return the steps, in the order in which they build on each other."""
     from retrain_pipeline.records.cards import write_cards
+    from retrain_pipeline.records.changes import write_changes
+    from retrain_pipeline.records.checklist import register_checklist
     from retrain_pipeline.records.data_sheets import write_data_sheets
     from retrain_pipeline.records.decay import check_assumptions
     from retrain_pipeline.records.decisions import register_decisions
@@ -31,10 +33,12 @@ def steps() -> tuple[Step, ...]:
     return (
         register_decisions,
         register_risks,
+        register_checklist,
         check_assumptions,
         write_experiments,
         write_data_sheets,
         write_release_notes,
+        write_changes,
         score_effects,
         write_briefs,
         write_postmortems,

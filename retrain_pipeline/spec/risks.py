@@ -4,14 +4,11 @@ from datetime import date as Day  # noqa: N812 - as in decisions
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from retrain_pipeline.canonical import canonical_json
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.spec.decision import Id, Line
-from retrain_pipeline.spec.errors import YamlRefused
-from retrain_pipeline.spec.predicate import PredicateRefused, parse_predicate
-from retrain_pipeline.spec.yaml import read_yaml_file
+from retrain_pipeline.spec.written import read_written, reads, twice
 from retrain_pipeline.strict import Strict
 
 FILE = "risks.yaml"
@@ -39,12 +36,7 @@ class Risk(Strict):
     @field_validator("monitor")
     @classmethod
     def _reads(cls, text: str | None) -> str | None:
-        if text is not None:
-            try:
-                parse_predicate(text)
-            except PredicateRefused as error:
-                raise ValueError(str(error)) from error
-        return text
+        return reads(text)
 
 
 class RiskAssessment(Strict):
@@ -62,9 +54,8 @@ class RiskAssessment(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RiskAssessment":
-        names = [one.id for one in self.risks]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"risks: id {', '.join(twice)} is given twice")
+        if doubled := twice([one.id for one in self.risks]):
+            raise ValueError(f"risks: id {', '.join(doubled)} is given twice")
         if self.review_by <= self.assessed:
             raise ValueError(f"review_by {self.review_by} is not after assessed {self.assessed}")
         return self
@@ -78,13 +69,4 @@ def read_risks(folder: Path) -> RiskAssessment | None:
     RisksRefused
         With every place in the file that is wrong.
     """
-    file = folder / FILE
-    if not file.is_file():
-        return None
-    try:
-        return RiskAssessment.model_validate_json(canonical_json(read_yaml_file(file).value), strict=True)
-    except YamlRefused as error:
-        raise RisksRefused(f"{FILE}: {error}") from error
-    except ValidationError as error:
-        told = [f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}" for one in error.errors()]
-        raise RisksRefused(f"{FILE}: {'; '.join(told)}; docs/audit.md shows one") from error
+    return read_written(folder / FILE, RiskAssessment, RisksRefused)

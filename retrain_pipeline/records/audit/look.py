@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,9 @@ from retrain_pipeline.records.audit.annex import annex
 from retrain_pipeline.records.audit.annex import counted as counted_points
 from retrain_pipeline.records.audit.checks import CHECKS
 from retrain_pipeline.records.audit.examined import Examined
+from retrain_pipeline.records.audit.expected import changes_found, checklist_found, risks_found
 from retrain_pipeline.records.audit.fields import Filled, filled, overall, record_kinds
+from retrain_pipeline.records.audit.found import Found
 from retrain_pipeline.records.audit.private import Private, found_in, in_rows, texts
 from retrain_pipeline.records.audit.references import is_audit, look_up
 from retrain_pipeline.records.audit.reviews import cited, overdue, superseded_ids
@@ -23,10 +24,7 @@ from retrain_pipeline.records.kinds.audit import Audit, Counted, Finding
 from retrain_pipeline.records.kinds.review import Review
 from retrain_pipeline.records.record import RECORDED, Recorded, enter
 from retrain_pipeline.records.retirement import due_for_retirement, tombstones
-from retrain_pipeline.records.risks import outdated, unchecked
 from retrain_pipeline.spec.decision import Decision, read_decisions
-from retrain_pipeline.spec.risks import FILE as RISKS
-from retrain_pipeline.spec.risks import RisksRefused, read_risks
 from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -37,33 +35,6 @@ if TYPE_CHECKING:
 MACHINE_SHARE = 0.8
 MAX_FINDINGS = 200
 """Findings of one check that are kept one by one; the result counts all."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one check found, of how many looked at."""
-
-    check: str
-    n: int
-    findings: tuple[Finding, ...]
-    empty: str
-    """Why nothing can be said where nothing was looked at."""
-
-    def result(self) -> GateResult:
-        """Return PASS where all was well, FAIL with what was not, INCONCLUSIVE where there was nothing to look at."""
-        many = len(self.findings)
-        if not self.n and not many:
-            return GateResult(gate=self.check, verdict=Verdict.INCONCLUSIVE, words=self.empty, n=0)
-        shown = "; ".join(f"{one.what} ({one.place}): {one.words}" for one in self.findings[:5])
-        more = f"; and {many - 5} more" if many > 5 else ""
-        return GateResult(
-            gate=self.check,
-            verdict=Verdict.FAIL if many else Verdict.PASS,
-            words=f"{many} of {self.n}: {shown}{more}"[:2000] if many else f"none of {self.n}",
-            statistic=float(many),
-            threshold=0.0,
-            n=self.n,
-        )
 
 
 def audit(stores: "Stores", declaration: "Declaration", *, today: date, actor: str, run_id: str | None = None) -> Audit:
@@ -96,13 +67,15 @@ def look(stores: "Stores", declaration: "Declaration", *, today: date) -> Audit:
     found = (
         _reviews(decisions, [str(one) for one in refused], recorded, today),
         _references(stores, model, decisions),
-        _risks(stores, declaration, decisions, today),
+        risks_found(stores, declaration, decisions, today),
+        checklist_found(stores, declaration, today),
         _citations(stores, model, decisions, recorded),
         _retention(stores, declaration),
         _personal(stores, declaration, entries, recorded, decisions),
     )
     results = {one.check: one.result() for one in found}
     unknown = sorted({one.kind for one in recorded} - set(kinds))
+    results["changes"] = changes_found(stores, model)
     results["machine_filled"] = _machine(overall(counted), unknown)
     seen = Examined(stores, declaration.spec, entries, decisions, results["personal_data"])
     counts = _counts(entries, recorded, decisions, len(tombstones(stores, model)))
@@ -168,20 +141,6 @@ def _references(stores: "Stores", model: str, decisions: list[Decision]) -> Foun
         Finding(check="references", what=one.what, place=one.place, words=one.words or "gone") for one in looked.dead
     )
     return Found("references", looked.n, tuple(dead), "nothing is named by digest")
-
-
-def _risks(stores: "Stores", declaration: "Declaration", decisions: list[Decision], today: date) -> Found:
-    empty = f"there is no {RISKS}: what could go wrong was not written down"
-    try:
-        said = read_risks(declaration.folder)
-    except RisksRefused as error:
-        return Found("risks", 0, (Finding(check="risks", what=RISKS, place=RISKS, words=str(error)[:500]),), empty)
-    if said is None:
-        return Found("risks", 0, (), empty)
-    told = [("assessment", words) for words in outdated(declaration.spec, said, decisions, today)]
-    told += [(f"risk {risk.id}", words) for risk, words in unchecked(stores, declaration, said)]
-    found = (Finding(check="risks", what=what, place=RISKS, words=words[:500]) for what, words in told)
-    return Found("risks", 1 + len(said.risks), tuple(found), empty)
 
 
 def _citations(stores: "Stores", model: str, decisions: list[Decision], recorded: list[Recorded]) -> Found:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.records.portal.build import Graph
     from retrain_pipeline.stores import Stores
 
-ABOUT_THE_MODEL = frozenset({"problem", "protocol", "decision", "decision_check", "risk_assessment"})
+ABOUT_THE_MODEL = frozenset({"problem", "protocol", "decision", "decision_check", "risk_assessment", "checklist"})
 """Kinds of records about the model as a whole that every version rests on."""
 _NAMED_BY = ("previous", "from", "version")
 

@@ -7,6 +7,8 @@ def kinds() -> tuple[type[Record], ...]:
     """Return every kind of record that this project writes, by name."""
     from retrain_pipeline.records.kinds.audit import Audit
     from retrain_pipeline.records.kinds.card import ModelCard
+    from retrain_pipeline.records.kinds.change import ChangeRecord
+    from retrain_pipeline.records.kinds.checklist import ChecklistRecord, Ticked
     from retrain_pipeline.records.kinds.data_sheet import DataSheet
     from retrain_pipeline.records.kinds.decision import DecisionCheck, DecisionRecord, EffectScore
     from retrain_pipeline.records.kinds.deviation import Deviation
@@ -26,6 +28,8 @@ def kinds() -> tuple[type[Record], ...]:
 
     return (
         Audit,
+        ChangeRecord,
+        ChecklistRecord,
         DataSheet,
         DecisionCheck,
         DecisionRecord,
@@ -44,5 +48,6 @@ def kinds() -> tuple[type[Record], ...]:
         Review,
         RiskRecord,
         TestRun,
+        Ticked,
         Tombstone,
     )

@@ -12,6 +12,7 @@ from retrain_pipeline.governance.owners import Owners, project_owners
 from retrain_pipeline.records.cards import documented
 from retrain_pipeline.records.kinds.card import ModelCard
 from retrain_pipeline.records.record import RECORDED, Recorded, RecordRefused
+from retrain_pipeline.spec.checklist import Checklist, ChecklistRefused, read_checklist
 from retrain_pipeline.spec.decision import Decision, DecisionRefused, read_decisions
 from retrain_pipeline.spec.risks import RiskAssessment, RisksRefused, read_risks
 
@@ -147,6 +148,14 @@ class Context:
         try:
             return read_risks(self.folder)
         except RisksRefused as refusal:
+            return refusal
+
+    @cached_property
+    def checklist(self) -> Checklist | ChecklistRefused | None:
+        """The checklist of the model's folder, why it does not read, or None where there is none."""
+        try:
+            return read_checklist(self.folder)
+        except ChecklistRefused as refusal:
             return refusal
 
     @cached_property

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from retrain_pipeline.governance.errors import OwnersRefused
 from retrain_pipeline.governance.owners import FILE, Owners
 from retrain_pipeline.records.truth.finding import Finding, right, unknown, wrong
+from retrain_pipeline.spec.checklist import FILE as CHECKLIST
+from retrain_pipeline.spec.checklist import Checklist
 from retrain_pipeline.spec.risks import FILE as RISKS
 from retrain_pipeline.spec.risks import RiskAssessment
 
@@ -29,6 +31,9 @@ def owners_active(context: "Context") -> Iterator[Finding]:
     said = context.risks
     for risk in said.risks if isinstance(said, RiskAssessment) else ():
         yield _look(owners, f"owner {risk.owner}", f"{RISKS} {risk.id}", risk.owner, today)
+    expected = context.checklist
+    for item in expected.items if isinstance(expected, Checklist) else ():
+        yield _look(owners, f"owner {item.owner}", f"{CHECKLIST} {item.id}", item.owner, today)
     for decision in context.decisions:
         for identity in decision.front.decision_makers:
             thing, place = f"decision-maker {identity}", f"decisions/{decision.file}"

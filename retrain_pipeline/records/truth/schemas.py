@@ -15,8 +15,8 @@ from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.records.kinds.card_document import CardDocument
 from retrain_pipeline.records.record import Record, Recorded, RecordRefused
 from retrain_pipeline.records.truth.finding import Finding, right, unknown, wrong
+from retrain_pipeline.spec.checklist import FILE as CHECKLIST
 from retrain_pipeline.spec.risks import FILE as RISKS
-from retrain_pipeline.spec.risks import RisksRefused
 
 if TYPE_CHECKING:
     from retrain_pipeline.records.truth.context import Context
@@ -42,10 +42,11 @@ def schema_valid(context: "Context") -> Iterator[Finding]:
         yield wrong(
             "decision", place, words.removeprefix(f"{place}: "), "mend its front matter: retrain decide shows one"
         )
-    if isinstance(context.risks, RisksRefused):
-        yield wrong("risks", RISKS, str(context.risks).removeprefix(f"{RISKS}: "), "mend the file")
-    elif context.risks is not None:
-        yield right("risks", RISKS)
+    for thing, file, said in (("risks", RISKS, context.risks), ("checklist", CHECKLIST, context.checklist)):
+        if isinstance(said, PermanentError):
+            yield wrong(thing, file, str(said).removeprefix(f"{file}: "), "mend the file")
+        elif said is not None:
+            yield right(thing, file)
     for version in context.versions:
         yield from _version(context, version)
     for version, card in context.cards.items():

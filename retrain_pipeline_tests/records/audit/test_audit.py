@@ -228,7 +228,8 @@ def test_an_audit_is_a_record_and_the_same_day_gives_the_same(world, decide):
     [recorded] = records(world.stores, "toy", Audit.KIND)
     assert recorded.read(Audit) == found
     assert [one.gate for one in found.checks] == [
-        "reviews", "references", "risks", "citations", "retention", "machine_filled", "personal_data",
+        "reviews", "references", "risks", "checklist", "changes", "citations", "retention", "machine_filled",
+        "personal_data",
     ]  # fmt: skip
     assert found.counts["entries candidate_registered"] == 3
     told = page(found)
