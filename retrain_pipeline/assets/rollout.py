@@ -32,9 +32,14 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
         from retrain_pipeline.records.incidents import write_postmortems
         from retrain_pipeline.records.releases import write_release_notes
         from retrain_pipeline.records.rollouts import results_table, stored_trial_plot
+        from retrain_pipeline.records.truth.before_release import verify_before_release
         from retrain_pipeline.release.rollout import roll
+        from retrain_pipeline.release.state import current
 
         opened = stores.open()
+        _, deployment = current(opened.ledger, spec.name)
+        if deployment is not None and deployment.challenger is not None:
+            verify_before_release(opened, declaration, actor=run_actor(context), run_id=context.run.run_id)
         moved = False
         for period in context.partition_keys:
             report = roll(opened, declaration, period, run_id=context.run.run_id, actor=run_actor(context))

@@ -1,18 +1,40 @@
 """`retrain gates`: past judgements under today's gates, as a table."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from retrain_pipeline.cli.places import all_declarations, declaration_named
+from retrain_pipeline.cli.common import Home, console, refusals_told
+from retrain_pipeline.cli.places import all_declarations, declaration_named, open_state
 from retrain_pipeline.cli.show import day, verdict_text
 
 if TYPE_CHECKING:
     from retrain_pipeline.gates.replay import Replayed
     from retrain_pipeline.stores import Stores
+
+
+gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove.")
+
+
+@gates_app.callback()
+def gates() -> None:
+    """What candidates must prove."""
+
+
+@gates_app.command(name="replay")
+def replay_gates(
+    model: Annotated[str | None, typer.Argument(help="The model's name. Default: all.")] = None,
+    fail_on_flip: Annotated[bool, typer.Option("--fail-on-flip", help="Exit with 1 if any verdict flips.")] = False,
+    home: Home = None,
+) -> None:
+    """Run today's gates and thresholds over every past judgement, and show which verdicts would flip."""
+    with refusals_told():
+        if show_gate_replay(console, open_state(home), model) and fail_on_flip:
+            raise typer.Exit(1)
 
 
 def show_gate_replay(console: Console, stores: "Stores", model: str | None) -> int:

@@ -12,6 +12,7 @@ from retrain_pipeline.cli.bundle import bundle_app
 from retrain_pipeline.cli.common import Because, Home, Model, console, refusals_told
 from retrain_pipeline.cli.decide import add_decisions
 from retrain_pipeline.cli.docs import docs_app
+from retrain_pipeline.cli.gates import gates_app
 from retrain_pipeline.cli.insight import add_insight
 from retrain_pipeline.cli.keys import keys_app
 from retrain_pipeline.cli.lane import lane_app
@@ -35,7 +36,6 @@ app = typer.Typer(
     help="Keep tabular models fresh, with the reasons on record.",
 )
 app.add_typer(ledger_app, name="ledger")
-gates_app = typer.Typer(no_args_is_help=True, help="What candidates must prove.")
 app.add_typer(gates_app, name="gates")
 app.add_typer(keys_app, name="keys")
 app.add_typer(lane_app, name="lane")
@@ -180,13 +180,18 @@ def resume(model: Model, because: Because, home: Home = None) -> None:
 
 @app.command()
 def check(folder: Annotated[Path, typer.Argument(help="Where model folders are.")] = DEFS) -> None:
-    """Read every declaration strictly and tell every mistake; exit with 1 if there is one."""
+    """Read every declaration, decision, risk assessment and checklist strictly and tell every mistake; exit with 1 if
+    there is one.
+    """
+    from retrain_pipeline.cli.show_decisions import refused_beside
+
     with refusals_told():
         accepted, refused = all_declarations(folder)
-    for refusal in refused:
-        console.print(str(refusal), markup=False, highlight=False, style="red")
+        beside = [words for one in accepted for words in refused_beside(one)]
+    for words in [*map(str, refused), *beside]:
+        console.print(words, markup=False, highlight=False, style="red", soft_wrap=True)
     console.print(f"{len(accepted)} declaration(s) accepted, {len(refused)} refused")
-    if refused:
+    if refused or beside:
         raise typer.Exit(1)
 
 
@@ -289,17 +294,3 @@ def demo(
 
     with refusals_told():
         run_demo(console, use_home(home))
-
-
-@gates_app.command(name="replay")
-def replay_gates(
-    model: Annotated[str | None, typer.Argument(help="The model's name. Default: all.")] = None,
-    fail_on_flip: Annotated[bool, typer.Option("--fail-on-flip", help="Exit with 1 if any verdict flips.")] = False,
-    home: Home = None,
-) -> None:
-    """Run today's gates and thresholds over every past judgement, and show which verdicts would flip."""
-    from retrain_pipeline.cli.gates import show_gate_replay
-
-    with refusals_told():
-        if show_gate_replay(console, open_state(home), model) and fail_on_flip:
-            raise typer.Exit(1)

@@ -91,3 +91,20 @@ def show_chain(console: Console, stores: "Stores", declaration: "Declaration", v
         came = ", ".join(step.decisions) or "no new decision"
         console.print(f"{step.version}  {came}", markup=False, highlight=False)
     console.print(f"problem: {steps[-1].statement}", markup=False, highlight=False, soft_wrap=True)
+
+
+def refused_beside(declaration: "Declaration") -> list[str]:
+    """Return what is wrong with the files that people write beside a declaration: decisions, risks, checklist."""
+    from retrain_pipeline.errors import PermanentError
+    from retrain_pipeline.spec.checklist import read_checklist
+    from retrain_pipeline.spec.decision import read_decisions
+    from retrain_pipeline.spec.risks import read_risks
+
+    folder = declaration.folder
+    found = [f"{folder}/{one}" for one in read_decisions(folder)[1]]
+    for read in (read_risks, read_checklist):
+        try:
+            read(folder)
+        except PermanentError as refusal:
+            found.append(f"{folder}/{refusal}")
+    return found

@@ -1,7 +1,7 @@
 """What accepted decisions rest on, looked at again at each retrain; what holds no more opens a review."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from retrain_pipeline.records.decisions import Registered, registered
 from retrain_pipeline.records.facts import Facts, NotKnown
 from retrain_pipeline.records.kinds.decision import Answer, Checked, DecisionCheck
 from retrain_pipeline.records.record import Recorded, enter, newest_records
-from retrain_pipeline.records.reviews import open_review
+from retrain_pipeline.records.reviews import REVIEW_WITHIN, open_review
 from retrain_pipeline.spec.decision import Assumption, EvidenceRef, read_decisions
 from retrain_pipeline.spec.predicate import PredicateRefused, Seen, judge, parse_predicate
 from retrain_pipeline.verdicts import Verdict, worst
@@ -18,9 +18,6 @@ from retrain_pipeline.verdicts import Verdict, worst
 if TYPE_CHECKING:
     from retrain_pipeline.spec.declaration import Declaration
     from retrain_pipeline.stores import Stores
-
-REVIEW_WITHIN = timedelta(days=30)
-"""How long a review may take, from the day that the failed check was entered."""
 
 
 def check_assumptions(stores: "Stores", declaration: "Declaration", actor: str) -> None:

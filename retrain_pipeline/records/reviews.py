@@ -1,7 +1,7 @@
 """Reviews of decisions: opened by what holds no more, closed by somebody who did not decide."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 OPENED = "review_opened"
+REVIEW_WITHIN = timedelta(days=30)
+"""How long a review may take, from the day that called for it."""
 MIN_WORDS = 5
 OUTCOMES: dict[str, Outcome] = {"keep": "upheld", "change": "changed", "retire": "withdrawn"}
 """What a person says, and how it is recorded."""

@@ -44,5 +44,16 @@ def documented(ledger: "Asked", spec: "ModelSpec") -> GateResult:
     return GateResult(gate="documents", verdict=Verdict.PASS, words=words)
 
 
+def documented_on_trial(ledger: "Asked", spec: "ModelSpec") -> GateResult | None:
+    """Judge the same while a version is on trial: what is not verified holds it, and is no reason to take it back.
+
+    None where nothing asks for it.
+    """
+    if not spec.gates.documentation:
+        return None
+    found = documented(ledger, spec)
+    return found if found.verdict is Verdict.PASS else found.model_copy(update={"verdict": Verdict.INCONCLUSIVE})
+
+
 def _refused(words: str) -> GateResult:
     return GateResult(gate="documents", verdict=Verdict.FAIL, words=words[:2000])

@@ -13,6 +13,7 @@ from retrain_pipeline.gates.evidence import GateResult, policy_digest
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.comparison import Pair, compared_loss, serves, split_results
+from retrain_pipeline.release.documents import documented_on_trial
 from retrain_pipeline.release.drills import rehearsed
 from retrain_pipeline.release.guardrails import guardrail_results
 from retrain_pipeline.release.guess import label_free
@@ -153,8 +154,8 @@ def _look(
     if on.stage == "canary":
         results += split_results(stores, spec, deployment.routing(), stage_from, end)
         results += guardrail_results(stores, spec, period, stage_from, end)
-    if (may := permitted(stores, declaration, on)) is not None:
-        results.append(may)
+    asked = (permitted(stores, declaration, on), documented_on_trial(stores.ledger, spec))
+    results += [one for one in asked if one is not None]
     return Look(
         model=spec.name,
         version=on.version,

@@ -10,6 +10,7 @@ from retrain_pipeline.cli import places
 from retrain_pipeline.triggers.halts import halts, standing_word
 from retrain_pipeline.triggers.scoring import score_retrains
 from retrain_pipeline_tests.gates.world import START, versions, write_folder
+from retrain_pipeline_tests.records.truth.documented import DECISION
 
 
 def refused(result, kind: str) -> str:
@@ -183,10 +184,24 @@ def test_check_tells_every_mistake_of_every_file(retrain, tmp_path):
     for word in ("flaot", "margin", "1 declaration(s) accepted, 2 refused"):
         assert word in result.stdout
     assert result.stdout.count("'wek'") == 2
+    assert "decisions/0001-tree.md" in retrain("check", good.parent).stdout  # it has no front matter
+    (good.parent / "decisions" / "0001-tree.md").write_text(DECISION)
     alone = retrain("check", good.parent)
     assert alone.exit_code == 0
     assert "1 declaration(s) accepted, 0 refused" in alone.stdout
     assert retrain("check", tmp_path / "models" / "deep" / "one").stdout.count("is refused") == 1
+
+
+@pytest.mark.parametrize("name", ["risks.yaml", "checklist.yaml"])
+def test_check_reads_what_people_write_beside_a_declaration(retrain, tmp_path, name):
+    folder = write_folder(tmp_path / "models" / "good").folder
+    (folder / "decisions" / "0001-tree.md").write_text(DECISION)
+    (folder / name).write_text("schema: 1\nby: nobody\n")
+    result = retrain("check", tmp_path)
+    assert result.exit_code == 1
+    assert f"{name}: " in result.stdout
+    assert "; by: Input should be a valid array" in result.stdout
+    assert "1 declaration(s) accepted, 0 refused" in result.stdout
 
 
 def test_check_refuses_a_name_twice_wherever_the_folders_lie(retrain, tmp_path):

@@ -17,7 +17,7 @@ from retrain_pipeline.records.audit.fields import Filled, filled, overall, recor
 from retrain_pipeline.records.audit.found import Found
 from retrain_pipeline.records.audit.private import Private, found_in, in_rows, texts
 from retrain_pipeline.records.audit.references import is_audit, look_up
-from retrain_pipeline.records.audit.reviews import cited, overdue, superseded_ids
+from retrain_pipeline.records.audit.reviews import ask_for_reviews, cited, overdue, superseded_ids
 from retrain_pipeline.records.audit.score import test_score
 from retrain_pipeline.records.history import UnknownVersion
 from retrain_pipeline.records.kinds.audit import Audit, Counted, Finding
@@ -38,7 +38,7 @@ MAX_FINDINGS = 200
 
 
 def audit(stores: "Stores", declaration: "Declaration", *, today: date, actor: str, run_id: str | None = None) -> Audit:
-    """Look over all that is on record of a model, enter what was found and return it.
+    """Look over all that is on record of a model, enter what was found and return it; what is overdue gets a review.
 
     Parameters
     ----------
@@ -50,6 +50,8 @@ def audit(stores: "Stores", declaration: "Declaration", *, today: date, actor: s
     UnknownVersion
         When the ledger knows nothing of the model.
     """
+    model = declaration.spec.name
+    ask_for_reviews(stores, model, read_decisions(declaration.folder)[0], today, actor)
     found = look(stores, declaration, today=today)
     enter(stores, found, actor=actor, run_id=run_id)
     return found

@@ -7,10 +7,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.records.kinds.review import Review
-from retrain_pipeline.records.record import Recorded
+from retrain_pipeline.records.record import Recorded, records
+from retrain_pipeline.records.reviews import REVIEW_WITHIN, open_review, open_reviews
 
 if TYPE_CHECKING:
     from retrain_pipeline.spec.decision import Decision
+    from retrain_pipeline.stores import Stores
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ def overdue(
         if review.due < today:
             because = "; ".join(review.opened_because)[:200]
             yield Overdue(review.subject, review.due, f"review open since entry {recorded.entry.seq}: {because}")
+
+
+def ask_for_reviews(stores: "Stores", model: str, decisions: "Sequence[Decision]", today: date, actor: str) -> None:
+    """Open a review of each accepted decision whose date has passed and that has none open; done again it does none."""
+    reviews = [one.read(Review) for one in records(stores, model, Review.KIND)]
+    asked = {review.subject for _, review in open_reviews(stores, model)}
+    for one in overdue(decisions, [review for review in reviews if review.closed is not None], (), today):
+        if one.subject not in asked:
+            open_review(stores, model, one.subject, (one.words,), one.due + REVIEW_WITHIN, actor)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 import shutil
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,11 +15,13 @@ from retrain_pipeline.records.audit.look import audit, look
 from retrain_pipeline.records.audit.page import page
 from retrain_pipeline.records.audit.private import found_in
 from retrain_pipeline.records.audit.references import is_digest, named, references
+from retrain_pipeline.records.decisions import register_decisions
 from retrain_pipeline.records.history import UnknownVersion
 from retrain_pipeline.records.kinds.audit import Audit
 from retrain_pipeline.records.kinds.review import Review
 from retrain_pipeline.records.kinds.tombstone import Tombstone
 from retrain_pipeline.records.record import Record, Recorded, enter, records
+from retrain_pipeline.records.reviews import OPENED, close_reviews, open_reviews
 from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import versions
@@ -56,6 +58,24 @@ def test_a_review_that_nobody_closed_in_time_is_found(world, decide):
     result, [finding] = checked(world, "reviews")
     assert result.verdict is Verdict.FAIL
     assert "its assumption failed" in finding.words
+
+
+@pytest.mark.requirement("A36", "D43")
+def test_an_audit_asks_for_the_review_of_what_is_overdue_once(world, decide):
+    decide("tree-1", review_by="2026-05-01")
+    decide("tree-2", review_by="2026-12-01")
+    register_decisions(world.stores, world.declaration, "test")
+    for day in (TODAY, TODAY + timedelta(days=1)):
+        audit(world.stores, world.declaration, today=day, actor="dagster")
+    [(recorded, review)] = open_reviews(world.stores, "toy")
+    assert (recorded.subject, review.due) == ("tree-1", date(2026, 5, 31))
+    assert "to be reviewed by 2026-05-01" in review.opened_because[0]
+    assert [one.subject for one in world.stores.ledger.entries(model="toy", action=OPENED)] == ["tree-1"]
+    now = datetime(2026, 6, 2, tzinfo=UTC)
+    said = {"outcome": "keep", "words": "the corner is where it was before", "actor": "person:zoe", "now": now}
+    close_reviews(world.stores, "toy", "tree-1", **said)
+    audit(world.stores, world.declaration, today=now.date(), actor="dagster")
+    assert list(open_reviews(world.stores, "toy")) == []
 
 
 def test_a_decision_that_cannot_be_read_is_not_passed_over(world):

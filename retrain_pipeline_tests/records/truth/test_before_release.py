@@ -7,6 +7,7 @@ from retrain_pipeline.records.truth.before_release import verify_before_release
 from retrain_pipeline.release import documents
 from retrain_pipeline.release.documents import VERIFIED
 from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.rollout import roll
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import versions
 from retrain_pipeline_tests.records.truth.documented import commit, context_of
@@ -111,3 +112,38 @@ def test_nothing_is_asked_where_nothing_is_declared(documented):
     world = documented
     assert verified(world) is None
     assert world.stores.ledger.latest("toy", VERIFIED) is None
+
+
+@pytest.mark.requirement("A14", "A31")
+def test_a_trial_is_held_while_the_documents_of_the_champion_are_not_verified(asking):
+    world, version, _ = asking
+    file = world.declaration.folder / "defs.yaml"
+    file.write_text(file.read_text() + "  rollout: {shadow_periods: 1, canary_shares: [0.5]}\n")
+    staged = WHY.replace("toy-0002", "toy-0003").replace("gates.documentation", "rollout")
+    because = (
+        "because a model that weighs wrong costs a day of parcels, and a week in the shadow shows it to nobody."
+    )
+    start, end = staged.index("because people leave"), staged.index("### Consequences")
+    staged = f"{staged[:start]}{because}\n\n{staged[end:]}"
+    (world.declaration.folder / "decisions" / "0003-stages.md").write_text(staged)
+    commit(world.declaration.folder, "Release by stages")
+    world = world.again()
+    version = world.build(7, parent=versions(world)[0])
+    digest = world.judge(version)[1]
+    verified(world)
+    assert world.release(version, digest).stage == "shadow"
+
+    def looked(period):
+        report = roll(world.stores, world.declaration, period, run_id=f"roll-{period}", actor="test")
+        return report, {one.gate: one for one in report.results}.get("documents")
+
+    assert looked("2024-02-19")[1].verdict is Verdict.PASS
+    first = versions(world)[0]
+    world.stores.ledger.append(NewEntry("test", "recorded", "toy", first, {"kind": "odd", "schema": "odd/1"}))
+    report, found = looked("2024-02-26")
+    assert (found.verdict, report.move) == (Verdict.INCONCLUSIVE, "hold")
+    assert "recorded" in found.words
+
+
+def test_where_nobody_asks_for_documents_a_trial_is_not_held_for_them(documented):
+    assert documents.documented_on_trial(documented.stores.ledger, documented.declaration.spec) is None
