@@ -148,7 +148,7 @@ class Pair:
     candidate: np.ndarray
     champion: np.ndarray
     anchor: np.ndarray
-    """Of the first model of the life: none here is shown to be better."""
+    """Of the version that was shown to be better last, else of the first model of the life (`Evidence.next_anchor`)."""
     later: tuple[float, float]
     metric: str
 
@@ -245,14 +245,15 @@ def pair_at(name: str, matrix: LossMatrix, champion: int, candidate: int, anchor
 
 def live(name: str, matrix: LossMatrix, rule: Rule, first: int, tally: Tally) -> None:
     """Retrain every few batches from a first model on; the rule says who serves until the next retrain."""
-    champion, passed, p = first, [1], [0.0]
+    champion, anchor, passed, p = first, first, [1], [0.0]
     looks = range(first + EVERY, matrix.history.batches - JUDGED - SERVED, EVERY)
     for t, (candidate, following) in enumerate(pairwise([*looks, looks.stop]), 2):
-        pair = pair_at(name, matrix, champion, candidate, first)
+        pair = pair_at(name, matrix, champion, candidate, anchor)
         if rule(pair, t, passed, p):
             tally.promoted.append(pair.harm)
             passed.append(t)
             champion = candidate
+            anchor = candidate if pair.look.high(ALPHA) < 0 else anchor
         else:
             tally.refused.append(pair.harm)
         p.append(pair.look.p)

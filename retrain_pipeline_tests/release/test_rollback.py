@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import retrain_pipeline.release.rollback as module
 from retrain_pipeline.lake.tables import Lake
+from retrain_pipeline.learning.features import load_features, update_features
+from retrain_pipeline.learning.kept_code import kept_code
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.ledger.entries import Entry
 from retrain_pipeline.release.errors import ReleaseRefused, RollbackRefused
@@ -54,6 +56,39 @@ def test_a_rollback_restores_model_features_and_declaration_at_once(three):
     started = time.monotonic()
     back(three, because="and the one before it, too")
     assert time.monotonic() - started < 1.0
+
+
+@pytest.mark.requirement("C16", "C17")
+def test_features_and_collection_are_toggled_there_and_back_as_often_as_anybody_likes(world):
+    """Each way has its inverse: the state is the same to the digest, and so is what the features are."""
+    folder = world.declaration.folder
+    rows = world.stores.lake.read("toy", "raw", periods=["2024-01-01"])
+    code = (folder / "features.py").read_text()
+    (folder / "features.py").write_text(code.replace("return rows[", "return rows.assign(a=-rows.a)["))
+    declared = (folder / "defs.yaml").read_text()
+    (folder / "defs.yaml").write_text(declared.replace("b: {dtype: float}", "b: {dtype: float, range: [-9, 9]}"))
+    other = world.again()
+    spec, lake = other.declaration.spec, other.stores.lake
+    for period in sorted(lake.periods("toy", "raw")):
+        update_features(lake, load_features(folder, spec.features), spec, period)
+    first = versions(world)[0]
+    second = other.build(8, parent=first)
+    other.judged_release(second)
+    states = {one.version: one.deployment for one in reigns(world.stores.ledger, "toy")}
+    assert all(
+        getattr(states[first], part) != getattr(states[second], part) for part in ("feature_code", "collection", "spec")
+    )
+
+    def answers(deployment):
+        with kept_code(world.stores.artifacts, deployment.feature_code, spec.features) as kept:
+            return kept.build(rows)["a"].tolist()
+
+    for to in (first, second, first, second, first):
+        found = back(world, to=to)
+        assert found.serving_digest == states[to].serving_digest
+        assert (found.feature_code, found.collection) == (states[to].feature_code, states[to].collection)
+        sign = 1 if to == first else -1
+        assert answers(found) == (sign * rows["a"]).tolist()
 
 
 @pytest.mark.fault("P14")

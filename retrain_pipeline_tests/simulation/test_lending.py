@@ -1,6 +1,8 @@
 """The lending world: the same bytes every time, a drift that hurts, a retrain that helps, a poisoned delivery."""
 
 import hashlib
+import subprocess
+import sys
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -186,3 +188,32 @@ def test_learning_the_poison_would_hurt():
         return float(np.mean((model.predict_proba((scored - means) / deviations)[:, 1] - truth) ** 2))
 
     assert score(range(29, 31)) > 1.02 * score(range(0))
+
+
+READS = """
+import sys
+from pathlib import Path
+from retrain_pipeline.simulation.lending import LendingWorld
+
+opened = []
+sys.addaudithook(lambda event, found: opened.append((str(found[0]), str(found[1]))) if event == "open" else None)
+sys.addaudithook(lambda event, _: sys.exit(f"{event}: the network") if event.startswith("socket.connect") else None)
+LendingWorld(weeks=10, applications_per_week=30, drift_week=4, poison_week=6, correction_weeks=2).write(
+    Path(sys.argv[1]), range(8)
+)
+print("\\n".join(name for name, mode in opened if "r" in mode))
+"""
+
+
+@pytest.mark.requirement("C24")
+def test_no_row_can_be_of_a_real_person_since_no_data_is_read(tmp_path: Path):
+    """Whatever is written comes of the seed: while it is made, nothing is opened to read but code and the system."""
+    done = subprocess.run(
+        [sys.executable, "-c", READS, str(tmp_path / "world")], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert len(digests(tmp_path / "world")) > 8
+    read = [name for name in done.stdout.split() if name.startswith("/")]
+    libraries = (sys.prefix, sys.base_prefix, "/proc", "/sys", "/etc", "/dev", "/usr")
+    own = (str(Path(retrain_pipeline.__file__).parent), str(tmp_path))
+    assert [name for name in read if not name.startswith((*libraries, *own))] == []
+    assert [name for name in read if name.startswith(own[0]) and Path(name).suffix not in (".py", ".pyc")] == []

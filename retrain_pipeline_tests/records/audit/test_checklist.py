@@ -86,7 +86,7 @@ def test_a_checklist_is_on_record_once_and_again_when_it_changes(world, expect):
     ]  # fmt: skip
 
 
-@pytest.mark.requirement("B1")
+@pytest.mark.requirement("B1", "B8")
 def test_an_item_is_done_open_or_late(world, expect):
     expect()
     assert [one.verdict for one in stand(world).values()] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE]
@@ -104,7 +104,7 @@ def test_an_item_is_done_open_or_late(world, expect):
     assert stand(world, LATE)["small-loss"].verdict is Verdict.FAIL
 
 
-@pytest.mark.requirement("B1")
+@pytest.mark.requirement("B1", "B8")
 def test_a_tick_is_its_owners_and_of_the_words_as_they_were(world, expect):
     with pytest.raises(ChecklistRefused, match="no item"):
         done(world)
@@ -126,7 +126,7 @@ def test_a_tick_is_its_owners_and_of_the_words_as_they_were(world, expect):
     assert [one.read(Ticked).by for one in records(world.stores, "toy", Ticked.KIND)] == ["bob", "zoe@example.org"]
 
 
-@pytest.mark.requirement("B1")
+@pytest.mark.requirement("B1", "B8")
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [

@@ -120,9 +120,7 @@ def test_a_trial_is_held_while_the_documents_of_the_champion_are_not_verified(as
     file = world.declaration.folder / "defs.yaml"
     file.write_text(file.read_text() + "  rollout: {shadow_periods: 1, canary_shares: [0.5]}\n")
     staged = WHY.replace("toy-0002", "toy-0003").replace("gates.documentation", "rollout")
-    because = (
-        "because a model that weighs wrong costs a day of parcels, and a week in the shadow shows it to nobody."
-    )
+    because = "because a model that weighs wrong costs a day of parcels, and a week in the shadow shows it to nobody."
     start, end = staged.index("because people leave"), staged.index("### Consequences")
     staged = f"{staged[:start]}{because}\n\n{staged[end:]}"
     (world.declaration.folder / "decisions" / "0003-stages.md").write_text(staged)
