@@ -1,9 +1,5 @@
 """Deaths at every write of the model side. Run as a program: it forks, and what it forks must not have used delta-rs.
 
-A *door* is a moment of a write that a death can fall into: a temporary file that is empty, half written, not synced,
-not renamed, renamed; a ledger transaction that begins, wrote a row, is about to be committed, is committed. Product
-code is not touched: a child process wraps `os` as `retrain_pipeline.files` sees it, and SQLAlchemy's events.
-
 One walk passes all doors. At each it forks a twin that copies what lies on the disk and is killed there (SIGKILL
 flushes and mends nothing, so that is what a death leaves); every such estate is inspected. Estates with the same ledger
 and the same artifacts, whatever temporary files there are, go on alike: of each such group the last door is died at for
@@ -19,19 +15,13 @@ import shutil
 import signal
 import sys
 import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.engine.default import DefaultDialect
-
-from retrain_pipeline import files
 from retrain_pipeline.canonical import parse_json
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.gates.judge import judge
@@ -51,6 +41,7 @@ from retrain_pipeline.stores import Stores, open_stores
 from retrain_pipeline.triggers.request import retrain_requested
 from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, note_candidate, retrain_of, subject_of
 from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must, wait
 from retrain_pipeline_tests.gates.world import START, make_world
 
 MODEL, ACTOR = "toy", "run"
@@ -135,169 +126,9 @@ STEPS = {
 }
 
 
-# --- doors -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Door:
-    """The `number`-th moment of a write; for `what` in this step it is the `nth`.
-
-    Only step, what and nth are the same in another walk: digests of measured times differ, so one walk has to make a
-    folder for them where another has it already.
-    """
-
-    number: int
-    step: str
-    what: str
-    nth: int
-
-    @property
-    def place(self) -> tuple[str, str, int]:
-        return self.step, self.what, self.nth
-
-
-class Doors:
-    """Counts the doors of this process and calls `at` at each."""
-
-    def __init__(self, at: Callable[[Door], None]) -> None:
-        self.at, self.step, self.passed = at, "", Counter[tuple[str, str]]()
-
-    def reach(self, what: str) -> None:
-        self.passed[self.step, what] += 1
-        self.at(Door(self.passed.total(), self.step, what, self.passed[self.step, what]))
-
-    def install(self) -> None:
-        """Wrap the doors of this process for good: only for a child that ends soon."""
-        files.os = _Os(self)  # type: ignore[assignment]
-        commit = DefaultDialect.do_commit
-
-        def do_commit(dialect: DefaultDialect, connection: Any) -> None:
-            writes = connection.total_changes > 0  # each transaction has a connection of its own
-            if writes:
-                self.reach("ledger: before commit")
-            commit(dialect, connection)
-            if writes:
-                self.reach("ledger: committed")
-
-        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign, assignment]
-
-        @event.listens_for(Engine, "before_cursor_execute")
-        def before(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if statement.startswith("BEGIN IMMEDIATE"):
-                self.reach("ledger: before begin")
-
-        @event.listens_for(Engine, "after_cursor_execute")
-        def after(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if statement.lstrip().startswith(("CREATE", "INSERT", "UPDATE")):
-                self.reach(f"ledger: after {' '.join(statement.split()[:3])}")
-
-    def run(self, stores: Stores, declaration: Declaration, asked: Asked) -> None:
-        self.install()
-        for self.step, work in STEPS.items():
-            work(stores, declaration, asked)
-
-
-class _Os:
-    """`os`, with doors at each call that puts something on the disk."""
-
-    def __init__(self, doors: Doors) -> None:
-        self._doors = doors
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    def fdopen(self, descriptor: int, mode: str) -> "_Torn":
-        self._doors.reach("file: empty temporary")
-        return _Torn(self._doors, os.fdopen(descriptor, mode))
-
-    def fsync(self, descriptor: int) -> None:
-        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
-        kind = "file" if name.startswith(files.TEMPORARY_PREFIX) else "folder" if len(name) == 2 else "root"
-        self._doors.reach(f"{kind}: before fsync")
-        os.fsync(descriptor)
-        self._doors.reach(f"{kind}: after fsync")
-
-    def replace(self, old: str, new: Path) -> None:
-        self._doors.reach("file: before rename")
-        os.replace(old, new)
-        self._doors.reach("file: renamed")
-
-
-class _Torn:
-    """A file with a door in the middle of each write."""
-
-    def __init__(self, doors: Doors, file: Any) -> None:
-        self._doors, self._file = doors, file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def __enter__(self) -> "_Torn":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._file.close()
-
-    def write(self, data: bytes) -> None:
-        half = len(data) // 2
-        self._file.write(data[:half])
-        self._file.flush()
-        self._doors.reach("file: half written")
-        self._file.write(data[half:])
-
-
-def die(_door: Door | None = None) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-# --- processes -------------------------------------------------------------------------------------------------------
-
-
-def fork(work: Callable[[], object]) -> int:
-    """Run `work` in a child and return its process id; the child exits with 0, or 1 with a traceback."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        if code:
-            traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def wait(pid: int) -> int:
-    return os.waitpid(pid, 0)[1]
-
-
-def must(work: Callable[[], object]) -> None:
-    """Run `work` in a child that must succeed."""
-    status = wait(fork(work))
-    assert status == 0, f"{work}: wait status {status}"
-
-
-def killed(pid: int) -> None:
-    status = wait(pid)
-    assert os.WIFSIGNALED(status), status
-    assert os.WTERMSIG(status) == signal.SIGKILL, status
-
-
-def in_turn(works: list[Callable[[], object]], workers: int = 2) -> None:
-    """Run all in children, some at a time; each must succeed."""
-    running: set[int] = set()
-    failed = 0
-    for work in works:
-        if len(running) >= workers:
-            pid, status = os.wait()
-            running.discard(pid)
-            failed += status != 0
-        running.add(fork(work))
-    failed += sum(wait(pid) != 0 for pid in running)
-    assert not failed, f"{failed} of {len(works)} failed, see above"
+def bound(stores: Stores, declaration: Declaration, asked: Asked) -> dict[str, Callable[[], None]]:
+    """Return the steps of a retrain, to be called."""
+    return {name: partial(work, stores, declaration, asked) for name, work in STEPS.items()}
 
 
 # --- what is on the disk ---------------------------------------------------------------------------------------------
@@ -457,7 +288,7 @@ def walk(case: Case) -> None:
     stores, declaration = case.open(home), case.declaration()
     # The first look at a ledger that is not there makes its tables, and those writes are doors too.
     epoch, old = current(stores.ledger, MODEL) if (home / "ledger.db").exists() else (0, None)
-    Doors(twin).run(stores, declaration, case.asked)
+    Doors(twin).run(bound(stores, declaration, case.asked))
     assert lake_files(case) == before, "the model side wrote to the lake: those writes need doors too"
     reached, new = current(stores.ledger, MODEL)
     assert (reached, new is not None) == (epoch + 1, True)
@@ -496,7 +327,7 @@ def die_at(case: Case, home: Path, chosen: Door) -> None:
         if door.place == chosen.place:
             die()
 
-    killed(fork(lambda: Doors(at).run(case.open(home), case.declaration(), case.asked)))
+    killed(fork(lambda: Doors(at).run(bound(case.open(home), case.declaration(), case.asked))))
 
 
 def death(case: Case, truth: dict[str, Any], door: Door, told: str, same_run: bool) -> None:
@@ -596,7 +427,7 @@ def _told(case: Case, share: int) -> dict[str, str]:
 
 def retrain_or_refusal(case: Case, home: Path, asked: Asked, at: Callable[[Door], None]) -> None:
     try:
-        Doors(at).run(case.open(home), case.declaration(), asked)
+        Doors(at).run(bound(case.open(home), case.declaration(), asked))
     except ReleaseRefused as refusal:
         (case.folder / "refusal.txt").write_text(str(refusal))
         os._exit(EXIT_REFUSED)

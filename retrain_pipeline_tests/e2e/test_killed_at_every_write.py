@@ -12,9 +12,14 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def play(what: str, folder: Path, case: str) -> dict:
-    """Run `killing` in a fresh interpreter, which may fork: delta-rs does not survive a fork once it was used."""
+    """Run `killing` and return its report."""
+    return program("killing", folder, what, str(folder), case)
+
+
+def program(name: str, folder: Path, *arguments: str) -> dict:
+    """Run a program in a fresh interpreter, which may fork: delta-rs does not survive a fork once it was used."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "retrain_pipeline_tests.e2e.killing", what, str(folder), case],
+        [sys.executable, "-W", "ignore", "-m", f"retrain_pipeline_tests.e2e.{name}", *arguments],
         cwd=CHECKOUT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
         capture_output=True,
@@ -62,3 +67,18 @@ def test_an_orphan_that_wakes_up_before_its_commit_is_refused_though_the_same_ch
     assert (payload["judged_epoch"], payload["found_epoch"], payload["champion"]) == (1, 3, champion)
     assert report["released"] == ["founder", "other"]
     assert report["verdict"] == "PASS"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.fault("P1", "P2")
+@pytest.mark.requirement("A7", "A31")
+def test_records_that_died_at_any_write_are_whole_when_they_are_settled_again(tmp_path):
+    report = program("killing_records", tmp_path, str(tmp_path))
+    kinds = {kind for kind, _ in report["records"]}
+    assert kinds >= {"experiment", "release_note", "change", "impact_brief", "postmortem", "model_card", "data_sheet"}
+    committed = sum(door["what"] == "ledger: committed" for door in report["doors"])
+    assert committed >= len(report["records"])
+    assert report["deaths"] > committed
+    assert report["temporaries"] > committed
+    print(len(report["doors"]), "doors", report["deaths"], "settled again")
