@@ -18,7 +18,7 @@ from retrain_pipeline.cli.keys import keys_app
 from retrain_pipeline.cli.lane import lane_app
 from retrain_pipeline.cli.ledger import ledger_app
 from retrain_pipeline.cli.log import add_log
-from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, open_state, use_home
+from retrain_pipeline.cli.places import DEFS, all_declarations, declaration_named, files_of_others, open_state, use_home
 from retrain_pipeline.cli.portal import portal_app
 from retrain_pipeline.cli.records import add_records
 from retrain_pipeline.lake.declared import Task
@@ -188,6 +188,9 @@ def check(folder: Annotated[Path, typer.Argument(help="Where model folders are."
     with refusals_told():
         accepted, refused = all_declarations(folder)
         beside = [words for one in accepted for words in refused_beside(one)]
+    for file, kinds in files_of_others(folder).items():
+        words = f"{file}: {', '.join(kinds)}: another component, passed over; dg check yaml knows it"
+        console.print(words, markup=False, highlight=False)
     for words in [*map(str, refused), *beside]:
         console.print(words, markup=False, highlight=False, style="red", soft_wrap=True)
     console.print(f"{len(accepted)} declaration(s) accepted, {len(refused)} refused")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.lanes import Lane, acting
-from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, Problem, read_all
+from retrain_pipeline.spec.declaration import Declaration, DeclarationRefused, Problem, other_components, read_all
 
 if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
@@ -66,6 +66,12 @@ def all_declarations(folder: Path | None = None) -> tuple[list[Declaration], lis
     twins = {one.file: others for one in accepted if (others := _namesakes(one, accepted))}
     refused += [_twin(file, others) for file, others in twins.items()]
     return [one for one in accepted if one.file not in twins], refused
+
+
+def files_of_others(folder: Path) -> dict[Path, tuple[str, ...]]:
+    """Return the `defs.yaml` files under a folder that declare other components than ours, with their types."""
+    files = sorted(folder.absolute().rglob("defs.yaml"))
+    return {file: kinds for file in files if (kinds := other_components(file))}
 
 
 def _namesakes(one: Declaration, all_of_them: list[Declaration]) -> list[Declaration]:

@@ -5,9 +5,11 @@ A model's `defs.yaml` is of the type `RetrainedModel`, that of a lane beside it 
 
 import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,12 @@ from retrain_pipeline.spec.model import FORMAT, Features, ModelSpec
 from retrain_pipeline.spec.yaml import Document, YamlPath, read_yaml_file
 
 __all__ = ["COMPONENT", "FILE", "LANE", "Declaration", "DeclarationRefused", "Problem"]
-__all__ += ["declaration_of", "declared_name", "is_declaration", "read_all", "read_declaration"]
+__all__ += ["declaration_of", "declared_name", "is_declaration", "other_components", "read_all", "read_declaration"]
 
 FILE = "defs.yaml"
 COMPONENT = "retrain_pipeline.components.RetrainedModel"
 LANE = "retrain_pipeline.components.Lane"
+_TYPE = re.compile(r"""^type:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
 _TOP_KEYS = ("type", ATTRIBUTES, "requirements", "post_processing", "template_vars_module")  # Dagster's
 
 
@@ -43,6 +46,21 @@ class Declaration:
 def is_declaration(kind: object) -> bool:
     """Return whether a `type` is that of a model or lane. The last part decides: a package may offer it as its own."""
     return isinstance(kind, str) and kind.endswith((".RetrainedModel", ".Lane"))
+
+
+def other_components(file: Path) -> tuple[str, ...]:
+    """Return the types in a `defs.yaml` that is not ours to judge: Dagster allows any component in the defs folder.
+
+    A type that is ours, or a misspelt one, makes the whole file ours: nothing is returned.
+    """
+    kinds = tuple(_TYPE.findall(file.read_text("utf-8", errors="replace"))) if file.is_file() else ()
+    return () if any(_is_meant_as_ours(kind) for kind in kinds) else kinds
+
+
+def _is_meant_as_ours(kind: str) -> bool:
+    package, dot, name = kind.rpartition(".")
+    ours, _, model = COMPONENT.rpartition(".")
+    return not dot or package == ours or is_declaration(kind) or bool(get_close_matches(name, [model], cutoff=0.85))
 
 
 def declared_name(document: Document) -> str:
@@ -85,12 +103,15 @@ def declaration_of(attributes: Mapping[str, Any], file: Path) -> Declaration:
 def read_all(models_folder: Path) -> tuple[list[Declaration], list[DeclarationRefused]]:
     """Return the declarations of all model folders by folder name, and the refusals: a bad file does not hide others.
 
-    A model folder is one that holds `defs.yaml` or `features.py`. A name that two files declare is a problem of both.
+    A model folder is one that holds `defs.yaml` or `features.py`; one whose `defs.yaml` is of other components
+    (`other_components`) is passed over. A name that two files declare is a problem of both.
     """
     read: list[tuple[Declaration, Document]] = []
     refused: list[DeclarationRefused] = []
     folders = sorted(models_folder.iterdir()) if models_folder.is_dir() else []
     for folder in folders:
+        if other_components(folder / FILE):
+            continue
         if (folder / FILE).is_file() or (folder / "features.py").is_file():
             try:
                 read.append(_read(folder))

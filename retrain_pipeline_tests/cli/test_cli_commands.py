@@ -217,6 +217,16 @@ def test_check_of_nothing_is_no_success(retrain, tmp_path):
     assert "no such folder" in refused(retrain("check", tmp_path / "modles"), "NotFound")
 
 
+def test_check_passes_over_other_components_with_a_word(retrain, tmp_path):
+    other = tmp_path / "models" / "theirs"
+    other.mkdir(parents=True)
+    (other / "defs.yaml").write_text("type: dagster.DefsFolderComponent\n")
+    result = retrain("check", tmp_path)
+    assert result.exit_code == 0, result.stdout
+    assert "dagster.DefsFolderComponent: another component, passed over" in " ".join(result.stdout.split())
+    assert "0 declaration(s) accepted, 0 refused" in result.stdout
+
+
 def test_check_accepts_what_ships(retrain):
     result = retrain("check")
     assert result.exit_code == 0, result.stdout

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.names import NameRefused, check_name
-from retrain_pipeline.spec.declaration import COMPONENT, DeclarationRefused, declaration_of, read_all, read_declaration
+from retrain_pipeline.spec.declaration import (
+    COMPONENT,
+    DeclarationRefused,
+    declaration_of,
+    other_components,
+    read_all,
+    read_declaration,
+)
 from retrain_pipeline.spec.yaml import read_yaml_file, yaml_text
 
 
@@ -275,6 +282,32 @@ def test_a_name_that_two_files_declare_is_a_problem_of_both(folder):
         "defs.yaml:3:9  name  found 'bike_demand'; expected a name of its own: second/defs.yaml has it too",
         "defs.yaml:3:9  name  found 'bike_demand'; expected a name of its own: first/defs.yaml has it too",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("type: dagster.DefsFolderComponent\n", ("dagster.DefsFolderComponent",)),
+        ("# ours\ntype: 'acme.Loader' # theirs\nattributes: &a {b: *a}\n", ("acme.Loader",)),
+        ("attributes: {}\ntype: .loader.Plane\n---\ntype: acme.Other\n", (".loader.Plane", "acme.Other")),
+        ("type: retrain_pipeline.components.loader.Loader\n", ("retrain_pipeline.components.loader.Loader",)),
+        ("type: acme.Loader\n---\ntype: a.RetrainedModel\n", ()),
+        ("type: retrain_pipeline.components.RetrainedModl\n", ()),
+        ("type: acme.RetraindModel\n", ()),
+        ("type: retrain_pipeline.components.Lan\n", ()),
+        ("type: Loader\n", ()),
+        ("attributes: {type: acme.Loader}\n", ()),
+        ("", ()),
+    ],
+)
+def test_a_file_of_other_components_is_passed_over_and_a_misspelt_one_is_not(folder, text, kinds):
+    models = folder(name="alpha").parent
+    (models / "theirs").mkdir()
+    (models / "theirs" / "defs.yaml").write_text(text)
+    assert other_components(models / "theirs" / "defs.yaml") == kinds
+    accepted, refused = read_all(models)
+    assert [declaration.folder.name for declaration in accepted] == ["alpha"]
+    assert [refusal.file.parent.name for refusal in refused] == ([] if kinds else ["theirs"])
 
 
 def test_there_may_be_no_models_at_all(tmp_path: Path):
