@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import dagster as dg
@@ -40,6 +41,7 @@ ALIVE = [
 
 
 Body = Callable[..., Any]
+_SIGNATURES: dict[CodeType, inspect.Signature] = {}
 
 
 def asset_key(model: str, asset: str) -> dg.AssetKey:
@@ -85,6 +87,17 @@ def in_lane(lane: Lane | None, body: Body) -> Body:
     return step
 
 
+def with_signature(body: Body) -> Body:
+    """Return the body of an asset with its signature at hand, which Dagster else works out 18 times an asset.
+
+    Bodies of the same code have the same signature: no default of theirs comes from the declaration.
+    """
+    if body.__code__ not in _SIGNATURES:
+        _SIGNATURES[body.__code__] = inspect.signature(body, eval_str=True)
+    body.__signature__ = _SIGNATURES[body.__code__]  # type: ignore[attr-defined]
+    return body
+
+
 def data_root() -> Path:
     """Return the folder that relative source paths start from: RETRAIN_ROOT, or where the process runs."""
     return Path(os.environ.get("RETRAIN_ROOT", "."))
@@ -123,7 +136,7 @@ def model_asset(
         check_specs=list(checks) or None,
         **more,
     )
-    return lambda body: made(in_lane(lane, body))
+    return lambda body: made(in_lane(lane, with_signature(body)))
 
 
 def data_asset(

@@ -2,16 +2,21 @@
 
 import importlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import dagster as dg
 import yaml
 from dagster.components.core.component_tree import ComponentTreeException
+from dagster.components.core.decl import build_filesystem_component_decl_from_context
+from dagster.components.core.defs_module import ComponentPath
 from dagster_shared.check import CheckError
-from dagster_shared.record import replace
+from dagster_shared.record import record, replace
 
-from retrain_pipeline.assets.model import shared_definitions
-from retrain_pipeline.components.retrained_model import RetrainedModel, refused_definitions
+from retrain_pipeline.components.quick import quickly
+from retrain_pipeline.components.retrained_model import refused_definitions
 from retrain_pipeline.spec.declaration import DeclarationRefused, declared_name, is_declaration, read_declaration
 from retrain_pipeline.spec.errors import YamlRefused
 from retrain_pipeline.spec.yaml import read_yaml_file
@@ -29,21 +34,22 @@ _log = logging.getLogger("retrain_pipeline")
 def load_defs_folder(package: Path) -> dg.Definitions:
     """Return the definitions of the project's defs folder.
 
-    When a `defs.yaml` breaks the load, each other folder is loaded on its own, and the broken one gets an asset that
-    says what is wrong. When no such file is at fault, the error of the load stands.
+    When a `defs.yaml` breaks the load, each other folder and each Python file is loaded on its own, and the broken one
+    gets an asset that says what is wrong. When no such file is at fault, the error of the load stands.
     """
     files = sorted((package / "defs").rglob(FILE))
-    known = known_troubles(files)
-    if known:
-        definitions, _ = one_by_one(package, files, known)
+    with quickly():
+        known = known_troubles(files)
+        if known:
+            definitions, _ = one_by_one(package, files, known)
+            return definitions
+        try:
+            return dg.load_from_defs_folder(path_within_project=package)
+        except UNUSABLE:
+            definitions, broken = one_by_one(package, files, {})
+            if not broken:
+                raise
         return definitions
-    try:
-        return dg.load_from_defs_folder(path_within_project=package)
-    except UNUSABLE:
-        definitions, broken = one_by_one(package, files, {})
-        if not broken:
-            raise
-    return definitions
 
 
 def known_troubles(files: list[Path]) -> dict[Path, str]:
@@ -67,14 +73,48 @@ def known_troubles(files: list[Path]) -> dict[Path, str]:
     return troubles
 
 
+def _stands_above(file: Path, files: list[Path]) -> bool:
+    return any(other != file and other.is_relative_to(file.parent) for other in files)
+
+
+def _module(package: Path, folder: Path) -> ModuleType:
+    return importlib.import_module(".".join((package.name, *folder.relative_to(package).parts)))
+
+
+@record(checked=False)
+class _TreeOfOne(dg.ComponentTree):
+    """The defs folder as one Python file sees it while some folder is broken: with the components of the others."""
+
+    file: Path
+    others: Sequence[dg.ComponentTree]
+
+    def find_root_decl(self) -> Any:
+        """Return what Dagster finds in the file."""
+        context = self.decl_load_context.for_component_loc(ComponentPath.from_path(self.file))
+        return build_filesystem_component_decl_from_context(context)
+
+    def get_all_components(self, of_type: type[Any]) -> list[Any]:
+        """Return the components of the folders that could be loaded."""
+        return [found for tree in self.others for found in tree.get_all_components(of_type)]
+
+
+def _of_python(package: Path, file: Path, others: Sequence[dg.ComponentTree]) -> dg.Definitions:
+    folder = package / "defs"
+    tree = _TreeOfOne(defs_module=_module(package, folder), project_root=package, file=file, others=others)
+    return replace(tree.build_defs(file), component_tree=None)
+
+
 def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tuple[dg.Definitions, list[Path]]:
     """Return what each folder gives on its own, and the files that give nothing but their refusal.
 
     A file above others (Dagster's own component for a folder of folders) would load them again, so it is left out.
+    Python files that stand in no folder of these are loaded last, since what they define may be about all models.
     """
-    parts, models, broken = [], [], []
+    parts: list[dg.Definitions] = []
+    trees: list[dg.ComponentTree] = []
+    broken: list[Path] = []
     for file in files:
-        if any(other != file and other.is_relative_to(file.parent) for other in files):
+        if _stands_above(file, files):
             _log.warning("%s is left out while a declaration below %s cannot be used", file, package / "defs")
             continue
         if file in known:
@@ -82,15 +122,18 @@ def one_by_one(package: Path, files: list[Path], known: dict[Path, str]) -> tupl
             parts.append(refused_definitions(file.parent, known[file]))
             continue
         try:
-            module = ".".join((package.name, *file.parent.relative_to(package).parts))
-            tree = dg.ComponentTree.from_module(importlib.import_module(module), project_root=package)
+            tree = dg.ComponentTree.from_module(_module(package, file.parent), project_root=package)
             parts.append(replace(tree.build_defs(), component_tree=None))  # Dagster merges at most one tree
-            models += tree.get_all_components(of_type=RetrainedModel)
+            trees.append(tree)
         except UNUSABLE as error:
             broken.append(file)
             parts.append(refused_definitions(file.parent, why_refused(file, error)))
-    fleet = shared_definitions([model.declaration for model in models if model.declaration and model.is_loaded()])
-    return dg.Definitions.merge(*parts, fleet), broken
+    if broken:
+        owned = [file.parent for file in files if not _stands_above(file, files)]
+        for one in sorted((package / "defs").rglob("*.py")):
+            if not any(map(one.is_relative_to, owned)):
+                parts.append(_of_python(package, one, trees))
+    return dg.Definitions.merge(*parts), broken
 
 
 def refusal_of(file: Path) -> list[str]:

@@ -3,6 +3,8 @@
 import logging
 import os
 import re
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,23 @@ from retrain_pipeline.spec.model import ModelSpec
 _log = logging.getLogger("retrain_pipeline")
 
 
+@cache
+def _declaration_schema(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    # Pydantic takes 40 ms for it, and a code location asks for it of models and of lanes.
+    schema = ModelSpec.model_json_schema(*args, **kwargs)
+    features = schema["properties"]["features"]
+    # `features: features.build` is short for a mapping with `build`
+    schema["properties"]["features"] = {"anyOf": [{"type": "string"}, features]}
+    return schema
+
+
 class DeclaredAttributes(RootModel[dict[str, Any]]):
     """What stands under `attributes`: taken as it is; our own reader names every mistake at once."""
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the schema of the declaration, for `dg check yaml`, `dg list components` and editors."""
-        schema = ModelSpec.model_json_schema(*args, **kwargs)
-        features = schema["properties"]["features"]
-        # `features: features.build` is short for a mapping with `build`
-        schema["properties"]["features"] = {"anyOf": [{"type": "string"}, features]}
-        return schema
+        return deepcopy(_declaration_schema(*args, **kwargs))
 
 
 class ModelScaffolder(dg.Scaffolder):

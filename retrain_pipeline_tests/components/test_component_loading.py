@@ -86,6 +86,48 @@ def test_files_that_break_the_load_are_told_one_by_one_and_the_fleet_covers_the_
     assert loaded["sensors"] == ["alerts", "model_000_retrain", "model_014_retrain"]
 
 
+OWN = "import dagster as dg\n\n\n@dg.asset\ndef {name}(): ...\n"
+FOLDER = "type: dagster.DefsFolderComponent\nattributes: {}\n"
+SEEN_BY_PYTHON = """
+import dagster as dg
+from retrain_pipeline.components import RetrainedModel
+
+@dg.definitions
+def seen(context: dg.ComponentLoadContext):
+    names = [model.declaration.spec.name for model in context.component_tree.get_all_components(of_type=RetrainedModel)]
+    return dg.Definitions(assets=[dg.AssetSpec(f"seen_{name}") for name in names])
+"""
+
+
+def test_python_definitions_load_beside_a_folder_that_is_broken(copy_of_project):
+    project = copy_of_project(2)
+    (project.defs / "team.py").write_text(OWN.format(name="of_a_team"))
+    (project.defs / "seen.py").write_text(SEEN_BY_PYTHON)
+    (project.defs / "teams" / "risk").mkdir(parents=True)
+    (project.defs / "teams" / "risk" / "reports.py").write_text(OWN.format(name="of_risk"))
+    (project.defs / "models" / "defs.yaml").write_text(FOLDER)  # stands above the models: owns no file by itself
+    (project.defs / "models" / "beside.py").write_text(OWN.format(name="beside_models"))
+    (project.defs / "models" / "model_000" / "more.py").write_text(
+        "raise ImportError('the folder of a model is its own')"
+    )
+    project.edit("model_001", more="\tseed: 1\n")
+    loaded = project.load()
+    of_models = {asset for asset in loaded["assets"] if "/" in asset}
+    assert set(loaded["assets"]) - of_models == {"of_a_team", "seen_model_000", "of_risk", "beside_models", "portal"}
+    assert {asset.split("/")[0] for asset in of_models} == {"model_000", "model_001"}
+    assert [asset for asset in of_models if asset.startswith("model_001/")] == ["model_001/declaration"]
+    assert loaded["schedules"] == ["audits", "data_every_week", "drills", "portal_every_day"]
+    assert loaded["sensors"] == ["alerts", "model_000_retrain"]
+
+
+def test_a_project_without_the_fleets_file_has_no_schedules_whether_a_folder_is_broken_or_not(copy_of_project):
+    project = copy_of_project(2)
+    (project.defs / "fleet.py").unlink()
+    assert project.load()["schedules"] == []
+    project.edit("model_001", more="\tseed: 1\n")
+    assert project.load()["schedules"] == []
+
+
 def test_an_error_that_is_no_declarations_fault_is_not_hidden(copy_of_project):
     project = copy_of_project(1)
     (project.defs / "team.py").write_text("raise ValueError('the fault is here')\n")
