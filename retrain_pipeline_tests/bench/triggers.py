@@ -1,8 +1,8 @@
 """Triggers against a cron job, on real data with real drift: the protocol of the replay, all peers in one run.
 
-Needs river and evidently, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout). KSWIN,
-which takes a millisecond a row, joins where RETRAIN_BENCH_ALL is set; NannyML where RETRAIN_BENCH_NANNYML_PYTHON names
-an interpreter that has it. What peers decided is kept in data/bench/peers, so that they are asked once.
+Needs river and evidently, and the folder of real sets (RETRAIN_SHARED_DATA, by default beside the checkout). NannyML
+joins where RETRAIN_BENCH_NANNYML_PYTHON names an interpreter that has it. What peers decided is kept in
+data/bench/peers, so that they are asked once.
 """
 
 import os
@@ -173,7 +173,8 @@ def _parts(found: dict[tuple[int, float], dict[str, dict[str, Measured]]]) -> li
         "and `never` fire at every batch and at none.",
         "Check seconds are what deciding took over a whole set; fit seconds what fitting the released models took, on "
         f"one thread. To ask what a model fitted anew would have saved, `{OURS}` fits one each batch, released or not: "
-        "about what `always` trains, and the same whatever a retrain costs.",
+        "about what `always` trains, and the same whatever a retrain costs. Other work ran beside: seconds are compared "
+        "within a column, no further.",
     ]
     for (delay, cost), policies in sorted(found.items()):
         rows = sorted((_row(name, sets) for name, sets in policies.items()), key=lambda row: float(row[3]))
