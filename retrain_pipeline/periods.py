@@ -16,6 +16,8 @@ Cadence = Literal["hour", "day", "week", "month"]
 _STEP = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 _SEASONS = {"hour": (168, 24), "day": (7,), "week": (52,), "month": (12,)}
+# Whole weeks, so that it is the same hour and weekday.
+_YEAR = {"hour": 364 * 24, "day": 364, "week": 52, "month": 12}
 
 
 class PeriodRefused(PermanentError):
@@ -112,6 +114,17 @@ class Calendar:
             if len(found) >= at_least:
                 return found
         return list(others)
+
+    def year_before(self, key: str) -> str | None:
+        """Key of the same part of the year before: of 52 weeks, so on the same weekday; None before the first period.
+
+        Raises
+        ------
+        PeriodRefused
+            When the key names no period of this calendar.
+        """
+        start = self.shift(self.bounds(key)[0], -_YEAR[self.cadence])
+        return start.strftime(self.key_format) if start >= self.origin else None
 
     def keys_between(self, start: datetime, end: datetime) -> list[str]:
         """Keys of the periods that begin in ``[start, end)``, from the calendar's first period on."""

@@ -189,6 +189,21 @@ def test_periods_follow_each_other_without_gap_or_overlap(calendar, skipped, cou
     assert calendar.shift(last, -count) == first
 
 
+@pytest.mark.fault("G20")
+@pytest.mark.parametrize(
+    ("cadence", "key", "before"),
+    [
+        ("hour", "2025-03-05-13", "2024-03-06-13"),
+        ("day", "2025-03-05", "2024-03-06"),
+        ("week", "2024-12-30", "2024-01-01"),
+        ("week", "2024-12-23", None),
+        ("month", "2025-02-01", "2024-02-01"),
+    ],
+)
+def test_the_same_part_of_the_year_before_is_on_the_same_weekday(cadence, key, before):
+    assert Calendar(cadence, date(2024, 1, 1)).year_before(key) == before
+
+
 @given(CALENDARS, st.text(max_size=20))
 def test_a_key_that_names_no_period_is_refused(calendar, key):
     try:

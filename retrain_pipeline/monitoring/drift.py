@@ -7,8 +7,9 @@ and that error is split evenly over columns and, within a numeric column, 95 % t
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
 The declared rate is held, by what `docs/benchmarks/drift_calibration.md` shows, where rows or periods depend on each
-other (AR(1) up to 0.9), and through a season for a sixth of the time that the reference lasted. Later a season that is
-longer than the reference is drift of the level: of a year's, seen for a quarter, half a column a quarter on.
+other (AR(1) up to 0.9), and through a season up to twice as long as the reference. Of a longer one the reference may
+show nothing, and it is drift then: unless the same part of an earlier season is known (`season`), the matched baseline,
+which moved the same way. What is looked at is then what the present moved beyond it.
 
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
@@ -18,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from retrain_pipeline.monitoring.null import MIN_PERIODS, Null, learned_null
-from retrain_pipeline.monitoring.readings import Reading, readings_of
+from retrain_pipeline.monitoring.readings import Reading, less_season, readings_of
 from retrain_pipeline.monitoring.summaries import CategoryProfile, ColumnProfile, NumericProfile, Profile
 from retrain_pipeline.monitoring.units import changed_unit
 from retrain_pipeline.verdicts import Verdict, worst
@@ -78,6 +79,7 @@ def drift(
     what: str = "columns",
     *,
     periods: Sequence[Profile] = (),
+    season: Mapping[str, ColumnProfile] | None = None,
     min_effect: float = MIN_EFFECT,
 ) -> Drift:
     """Return the drift of every column of the reference.
@@ -93,6 +95,8 @@ def drift(
     periods
         Profiles of the periods of the reference, in time order and in its cells. With fewer than four the null is
         `WIDENING` times as wide as that of independent rows, and the words say so.
+    season
+        Profile of each column in the same part of an earlier season, in the reference's cells; None: not known.
     min_effect
         In standard deviations.
     """
@@ -100,17 +104,24 @@ def drift(
     alpha = SPENT / run_length_periods / max(len(reference.columns), 1)
     results = _refused(reference, current)
     units = {name: words for name in reference.columns if (words := _unit(name, reference, current, used))}
-    readings = [
-        reading
-        for name, column in sorted(reference.columns.items())
-        if name not in results
-        for reading in readings_of(name, column, [one.columns[name] for one in used], current[name])
-    ]
+    judged = {name: column for name, column in sorted(reference.columns.items()) if name not in results}
+    readings = less_season(_readings(judged, used, current), _readings(judged, used, season or {}))
     farthest = _farthest(readings, _null(readings, used), alpha, min_effect) if readings else {}
     for name, one in farthest.items():
         m, n = _rows(current[name]), _rows(reference.columns[name])
         results[name] = _judged(one, m, n, units.get(name), len(used))
     return _together(tuple(results[name] for name in sorted(results)), what)
+
+
+def _readings(
+    reference: Mapping[str, ColumnProfile], periods: Sequence[Profile], now: Mapping[str, ColumnProfile]
+) -> list[Reading]:
+    return [
+        reading
+        for name, column in reference.items()
+        if name in now and _rows(now[name]) >= MIN_ROWS
+        for reading in readings_of(name, column, [one.columns[name] for one in periods], now[name])
+    ]
 
 
 def _refused(reference: Profile, current: Mapping[str, ColumnProfile]) -> dict[str, ColumnDrift]:
@@ -192,6 +203,8 @@ def _judged(found: Farthest, m: int, n: int, unit: str | None, periods: int) -> 
     statistic = abs(effect)
     way = "up" if effect > 0 else "down"
     moved = f"{reading.column}: {reading.what} {way} by {statistic:.2g} {reading.unit}"
+    if reading.season:
+        moved += f" beyond the {reading.season:+.2g} of the same part of the year before"
     basis = f"n={m} against {n} in {periods} periods"
     if periods < MIN_PERIODS:
         basis += ", too few to learn from: widened to allow for rows that depend on each other"

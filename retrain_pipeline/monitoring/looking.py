@@ -61,7 +61,7 @@ def look(stores: Stores, spec: ModelSpec, period: str, end: datetime, due: bool)
     if not inputs.rows:
         columns = Drift(Verdict.INCONCLUSIVE, "the period has no features")
     else:
-        columns = _drift(spec, reference.features, inputs.columns, reference.feature_periods, "columns")
+        columns = _column_drift(stores, spec, period, end, reference, inputs)
     moved, judged = _prediction_drift(spec, reference, answers), _performance(stores, spec, champion, end)
     strange = unseen(reference.features.columns, inputs.columns)
     seen = Seen(judged, columns, moved, reference.features.columns, inputs.columns)
@@ -98,11 +98,29 @@ def _reference(stores: Stores, spec: ModelSpec, champion: Champion | None) -> Re
         return None  # a version from before references were kept: its drift is INCONCLUSIVE, and says why
 
 
+def _column_drift(
+    stores: Stores, spec: ModelSpec, period: str, end: datetime, reference: Reference, inputs: Inputs
+) -> Drift:
+    """Return the drift of the inputs; what drifted is held against the same part of the year before, where known."""
+    whole, periods = reference.features, reference.feature_periods
+    found = _drift(spec, whole, inputs.columns, periods, "columns")
+    before = spec.data.time.calendar().year_before(period)
+    if found.verdict is not Verdict.FAIL or before is None:
+        return found
+    season = read_inputs(stores.lake, spec, before, end, whole, 0).columns
+    return _drift(spec, whole, inputs.columns, periods, "columns", season) if season else found
+
+
 def _drift(
-    spec: ModelSpec, whole: Profile, now: Mapping[str, ColumnProfile], periods: Sequence[Profile], what: str
+    spec: ModelSpec,
+    whole: Profile,
+    now: Mapping[str, ColumnProfile],
+    periods: Sequence[Profile],
+    what: str,
+    season: Mapping[str, ColumnProfile] | None = None,
 ) -> Drift:
     run_length, least = spec.trigger.expected_run_length_periods, spec.trigger.min_drift_sd
-    return drift(whole, now, run_length, what, periods=periods, min_effect=least)
+    return drift(whole, now, run_length, what, periods=periods, season=season, min_effect=least)
 
 
 def _prediction_drift(spec: ModelSpec, reference: Reference, answers: Answers) -> Drift:

@@ -13,7 +13,7 @@ moves a column as a whole, as a season does, is judged once, by its level.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 LEVEL_SHARE = 0.95
 """Of a numeric column's error the part that its level may use, since that is where shifts show first."""
+# Standard errors of independent rows from which on a reading is thought to have a season. Of those without one in forty
+# is then held against one period in place of the whole reference, and drift of it is found more rarely.
+_SEASONAL = 2.0
 # Standard deviations; all rows are in the outermost cell by then.
 _FARTHEST_MOVE = 5.0
 # Cells in which fewer rows are expected are read as one: the scale of a share is no longer that of its noise.
@@ -35,7 +38,8 @@ _MIN_EXPECTED = 5.0
 @dataclass(frozen=True)
 class Reading:
     """One number a period. `past`: of the reference's periods; `reference`: their mean, or without enough of them that
-    of the whole; `n`: rows that carry the present one; `weight`: its part of the column's error."""
+    of the whole; `n`: rows that carry the present one; `weight`: its part of the column's error; `season`: how far it
+    lay from the reference in the same part of an earlier season, and does again."""
 
     column: str
     what: str
@@ -44,6 +48,7 @@ class Reading:
     now: float
     n: float
     weight: float
+    season: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -57,8 +62,8 @@ class Reading:
 
     @property
     def shift(self) -> float:
-        """The present less the reference, in standard deviations (of a share: Cohen's h)."""
-        return self.now - self.reference
+        """The present less reference and season, in standard deviations (of a share: Cohen's h)."""
+        return self.now - self.reference - self.season
 
 
 def readings_of(
@@ -84,6 +89,21 @@ def readings_of(
         base = float(np.average(values, weights=mixed))
         weight = LEVEL_SHARE if what == "level" else rest
         found.append(Reading(name, what, values[2:], base, float(values[1]), float(n), weight))
+    return found
+
+
+def less_season(now: Sequence[Reading], earlier: Sequence[Reading]) -> list[Reading]:
+    """Return readings less what those of the same part of an earlier season had moved, where both moved the same way.
+
+    The matched baseline is one period, whose own chance is added to that of the present: 1/n + 1/n'.
+    """
+    known = {(one.column, one.what): one for one in earlier}
+    found = []
+    for one in now:
+        then = known.get((one.column, one.what))
+        if then is not None and one.shift * then.shift > 0 and abs(then.shift) > _SEASONAL * then.n**-0.5:
+            one = replace(one, season=then.shift, n=1 / (1 / one.n + 1 / then.n))
+        found.append(one)
     return found
 
 

@@ -15,6 +15,7 @@ from retrain_pipeline.monitoring.null import learned_null
 from retrain_pipeline.monitoring.readings import LEVEL_SHARE, Reading, cells, readings_of
 from retrain_pipeline.monitoring.summaries import Profile, merge_profiles
 from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.bench import seasons
 from retrain_pipeline_tests.bench.streams import COLUMNS, cells_of, real_shuffles, stream, summarized
 from retrain_pipeline_tests.bench.tables import FOLDER, markdown_table, write_page
 
@@ -23,6 +24,8 @@ PERIODS, LOOKS = 26, 20
 STREAMS = {100: 6, 336: 4, 2000: 2, 50_000: 1}
 """Streams by rows a period; of every stream 20 looks are taken."""
 KINDS = ("iid", "ar0.5", "ar0.9", "periods0.9", "seasonal")
+LONG = ("season30", "season52", "season60")
+"""Seasons that the reference covers a part of, where there are power's rows a period."""
 SHIFTS = (0.1, 0.2, 0.25, 0.3, 0.5)
 POWER_ROWS = 336
 # What is left of a shift by ten cells: the square root of the share of the variance between them.
@@ -151,7 +154,7 @@ def alarms(looks: list[Look], peer: Callable[[Look], float]) -> list[bool]:
 def null_rows(size: int) -> list[list[str]]:
     """Realized false alarms a look, per stream of one size."""
     rows = []
-    for kind in KINDS:
+    for kind in (*KINDS, *(LONG if size == POWER_ROWS else ())):
         seen: dict[str, list[bool]] = {name: [] for name in PEERS}
         for seed in range(STREAMS[size]):
             looks = looks_of(stream(kind, size, PERIODS + LOOKS, np.random.default_rng([size, seed])))
@@ -255,6 +258,7 @@ def write(
     null: list[list[str]],
     real: list[list[str]],
     exact: list[list[str]],
+    seasonal: list[list[str]],
     power: list[list[str]],
     evidently: list[list[str]],
 ) -> None:
@@ -271,6 +275,11 @@ def write(
             f"The null of the level alone, without the chance of looks: alarms a look over {COLUMNS} columns, of which "
             "some depend on the period before, and power at +0.25 sd, averaged over references.",
             markdown_table(["design effect", "AR(1) of periods", "columns with it", "alarms a look", "power"], exact),
+            f"Seasons longer than the {PERIODS} periods of the reference, {POWER_ROWS} rows a period, nothing else "
+            "moves: alarms a look of the level over the 52 looks after it, all columns together; the same where a look "
+            "that alarms is held against the same part of the season before; how often a column with the season would "
+            "be undecided, and how often a shift of it by half a standard deviation is found.",
+            markdown_table(seasons.HEADER, seasonal),
             f"Power: +δ sd in one of ten independent columns, {POWER_ROWS} rows a look; delay in looks at +0.25 sd. "
             "At equal false alarms: each check alarms beyond the 99.5 % quantile of its own scores without drift.",
             markdown_table(["check", *(f"+{shift:g}" for shift in SHIFTS), "delay at +0.25"], power),
@@ -352,12 +361,13 @@ def main() -> None:
         powers = pool.submit(power_table)
         nulls = [pool.submit(null_rows, size) for size in STREAMS]
         reals, reports, exacts = pool.submit(real_table), pool.submit(evidently_rates), pool.submit(exact_rows)
+        years = pool.submit(seasons.season_rows, POWER_ROWS, PERIODS, RUN_LENGTH)
         power, curves = powers.result()
         print(power, flush=True)
         null = [row for one in nulls for row in one.result()]
         real, evidently = reals.result(), reports.result()
     plot(curves)
-    write(null, real, exacts.result(), power, evidently)
+    write(null, real, exacts.result(), years.result(), power, evidently)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ REAL = {
 
 
 def stream(kind: str, rows: int, periods: int, rng: np.random.Generator) -> np.ndarray:
-    """Return ``periods × rows × columns`` without drift: `iid`, `ar0.5`, `ar0.9`, `seasonal` (a day and a week), or
-    `periods0.9`: rows that are independent around a level that is AR(1) from period to period, 0.3 sd."""
+    """Return ``periods × rows × columns`` without drift: `iid`, `ar0.5`, `ar0.9`, `seasonal` (a day and a week),
+    `season52`: a wave of one standard deviation over so many periods, or `periods0.9`: rows that are independent around
+    a level that is AR(1) from period to period, 0.3 sd."""
     total = rows * periods
     if kind.startswith("ar"):
         values = _autoregressive(total, float(kind[2:]), rng)
@@ -33,6 +34,9 @@ def stream(kind: str, rows: int, periods: int, rng: np.random.Generator) -> np.n
         values = rng.normal(size=(total, COLUMNS))
     if kind.startswith("periods"):
         values += 0.3 * np.repeat(_autoregressive(periods, float(kind[7:]), rng), rows, axis=0)
+    if kind.startswith("season") and kind[6:].isdigit():
+        phase = rng.uniform(0, 2 * np.pi, COLUMNS)
+        values += np.sin(2 * np.pi * np.arange(total)[:, None] / rows / int(kind[6:]) + phase)
     if kind == "seasonal":  # seven periods are a week, a period is a day; every column peaks at an hour of its own
         phase = rng.uniform(0, 2 * np.pi, COLUMNS)
         at = np.arange(total)[:, None] / rows

@@ -173,8 +173,8 @@ def _parts(found: dict[tuple[int, float], dict[str, dict[str, Measured]]]) -> li
         "and `never` fire at every batch and at none.",
         "Check seconds are what deciding took over a whole set; fit seconds what fitting the released models took, on "
         f"one thread. To ask what a model fitted anew would have saved, `{OURS}` fits one each batch, released or not: "
-        "about what `always` trains, and the same whatever a retrain costs. Other work ran beside: seconds are compared "
-        "within a column, no further.",
+        "about what `always` trains, and the same whatever a retrain costs. Other work ran beside: "
+        "seconds are compared within a column, no further.",
     ]
     for (delay, cost), policies in sorted(found.items()):
         rows = sorted((_row(name, sets) for name, sets in policies.items()), key=lambda row: float(row[3]))

@@ -189,6 +189,43 @@ def test_seasons_are_not_mistaken_for_drift(window):
     assert alarms <= 3  # at the declared rate more than 3 of 75 have probability 0.06 %
 
 
+@pytest.mark.fault("G20")
+@pytest.mark.parametrize(("season", "columns"), [(52, 1), (60, 10), (104, 10)])
+def test_a_season_of_which_the_reference_saw_a_part_is_not_mistaken_for_drift(season, columns):
+    """The level of 26 periods of 336 rows, one standard deviation of season: alarms a look over the 52 after them."""
+    from scipy.stats import norm
+
+    rng, rates = np.random.default_rng(21), []
+    for _ in range(10):
+        height, phase = np.where(np.arange(10) < columns, 1.0, 0.0), rng.uniform(0, 2 * np.pi, 10)
+        levels = height * np.sin(2 * np.pi * np.arange(78)[:, None] / season + phase)
+        past = levels[:26] + rng.normal(size=(26, 10)) / 336**0.5
+        limit = learned_null(past, np.full(26, 336.0), np.full(10, 336.0)).quantile(np.full(10, 0.8 / RUN_LENGTH / 10))
+        centre = levels[26:] - past.mean(axis=0)
+        alarm = norm.cdf((-limit - centre) * 336**0.5) + norm.sf((limit - centre) * 336**0.5)
+        rates.append(1 - np.prod(1 - alarm, axis=1))
+    assert np.mean(rates) <= 1 / RUN_LENGTH  # a null that knows autocorrelation alone has 0.6 at 104 periods
+
+
+@pytest.mark.fault("G20")
+def test_a_season_that_the_reference_did_not_show_is_told_by_the_year_before():
+    rng = np.random.default_rng(22)
+    whole, parts = in_periods(numbers(rng, 26 * 336, 2), 26)
+    moved = pd.DataFrame({"x0": [0.8], "x1": [0.0]}).to_numpy()
+
+    def found(shift, season):
+        now, then = numbers(rng, 336, 2) + shift, numbers(rng, 336, 2) + season
+        past = profile(then, whole.edges).columns
+        return drift(whole, profile(now, whole.edges).columns, RUN_LENGTH, periods=parts, season=past)
+
+    assert found(moved, 0 * moved).columns == ("x0",)  # without a season it is drift, whatever is known
+    assert found(moved, moved).verdict is Verdict.PASS
+    assert " sd beyond the +0." in next(r.words for r in found(moved, moved).results if r.column == "x0")
+    assert found(moved, -moved).columns == ("x0",)  # nor does a year that went the other way explain it
+    assert found(2 * moved, moved).columns == ("x0",)
+    assert found(0 * moved, moved).verdict is Verdict.PASS
+
+
 @pytest.mark.fault("I6")
 @pytest.mark.parametrize(("factor", "told"), [(100, "100 times"), (0.01, "1/100 of"), (0.621, "0.6")])
 def test_a_changed_unit_of_a_seasonal_column_is_found_and_named(factor, told):
