@@ -99,8 +99,8 @@ def _wrong_kind(asked: Asked, predictions: "pd.DataFrame") -> str | None:
     off = int((~((score >= 0) & (score <= 1))).sum())
     if off and (asked.probabilities or not np.isnan(score).all()):
         return f"{off} scores are not probabilities"
-    odd = sorted(set(np.unique(told)) - {0.0, 1.0})
-    return f"predictions besides 0 and 1: {odd[:3]}" if odd else None
+    odd = sorted(set(told.tolist()) - {0.0, 1.0})
+    return f"predictions besides 0 and 1: {', '.join(f'{one:g}' for one in odd[:3])}" if odd else None
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,10 @@ def disjoint(
     if own:
         words = f"{own} of {n} evaluation rows were in the training of the {candidate.name}, or are not later than it"
         return GateResult(gate="disjoint", verdict=Verdict.FAIL, statistic=float(own), threshold=0.0, n=n, words=words)
-    theirs = int(seen_rows(digests, event_time, champion).sum()) if champion is not None else 0
-    words = f"{n - theirs} evaluation rows unseen by both"
-    if theirs:
-        words += f", {theirs} that the {champion.name if champion else ''} has seen are left out"
-    verdict = Verdict.PASS if n - theirs >= min_rows else Verdict.INCONCLUSIVE
-    if verdict is Verdict.INCONCLUSIVE:
-        words += f"; gates.min_rows asks for {min_rows}"
-    return GateResult(gate="disjoint", verdict=verdict, statistic=0.0, threshold=0.0, n=n - theirs, words=words)
+    rest, left_out = n, ""
+    if champion is not None and (theirs := int(seen_rows(digests, event_time, champion).sum())):
+        rest, left_out = n - theirs, f", {theirs} that the {champion.name} has seen are left out"
+    words, verdict = f"{rest} evaluation rows unseen by both{left_out}", Verdict.PASS
+    if rest < min_rows:
+        words, verdict = f"{words}; gates.min_rows asks for {min_rows}", Verdict.INCONCLUSIVE
+    return GateResult(gate="disjoint", verdict=verdict, statistic=0.0, threshold=0.0, n=rest, words=words)
