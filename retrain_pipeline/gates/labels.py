@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.gates.evidence import GateResult
+from retrain_pipeline.gates.quality import all_of
 from retrain_pipeline.lake.declared import Task
 from retrain_pipeline.learning.concord import auc_influence, excess_agreement, rank_agreement
 from retrain_pipeline.learning.paired import MeanInterval, block_mean_band, block_mean_interval, count_blocks
-from retrain_pipeline.verdicts import Verdict, worst
+from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +55,7 @@ def labels(rows: LabelRows) -> GateResult:
     if rows.champion_evaluation is None:
         words = "no champion yet: nothing that knew the labels before can say whether they were turned round"
         return GateResult(gate="labels", verdict=Verdict.PASS, n=len(rows.evaluation), words=words)
-    results = [_polarity(rows), _level(rows)]
-    verdict = worst(result.verdict for result in results)
-    telling = next(result for result in results if result.verdict is verdict)
-    return telling.model_copy(update={"words": "; ".join(result.words for result in results)})
+    return all_of(_polarity(rows), _level(rows))
 
 
 def _result(verdict: Verdict, n: int, words: str, **numbers: Any) -> GateResult:
