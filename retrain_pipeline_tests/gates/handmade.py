@@ -33,7 +33,9 @@ def training_set(**changed: Any) -> TrainingSet:
 
 def manifest(artifacts: Artifacts, version: str = "v2", **changed: Any) -> VersionManifest:
     """Return the manifest of a version whose bytes are stored; they are no model."""
-    stored = {name: artifacts.put(f"{version} {name}".encode()) for name in ("model", "board", "probe", "rows", "judge")}
+    stored = {
+        name: artifacts.put(f"{version} {name}".encode()) for name in ("model", "board", "probe", "rows", "judge")
+    }
     frozen = training_set(row_digests_artifact=stored["rows"], evaluation_row_digests_artifact=stored["judge"])
     given = {
         "model": "toy", "version": version, "parent": "v1", "as_of": AS_OF, "task": "regression",

@@ -179,9 +179,7 @@ def test_a_bias_is_its_share_of_the_mean_absolute_residual():
     share = residual.mean() / np.abs(residual).mean()
     told = f"mean residual {found.mean:.4g}, {share:.2f} of the mean absolute one"
     bounds = (found.low, found.high)
-    assert biased(residual) == calibrated(
-        FAIL, f"{told} (limit 0.5)", statistic=share, threshold=0.5, interval=bounds
-    )
+    assert biased(residual) == calibrated(FAIL, f"{told} (limit 0.5)", statistic=share, threshold=0.5, interval=bounds)
     assert biased(residual, np.where(NOISE > 2, np.inf, 1.0)) == biased(residual)
     worse = NOISE + 3
     theirs = worse.mean() / np.abs(worse).mean()

@@ -136,7 +136,9 @@ def test_what_the_champion_cannot_tell_is_said_and_so_are_too_few_blocks():
     same = labels(rows("binary", np.zeros(336), CHANCE, CHANCES, CHANCES))
     assert same.verdict is INCONCLUSIVE
     assert same.n == 336
-    assert same.words.startswith("the champion's AUC cannot be told: labels or scores of one value, or none; label mean")
+    assert same.words.startswith(
+        "the champion's AUC cannot be told: labels or scores of one value, or none; label mean"
+    )
     few = rows("regression", NUMBERS[:84], SIGNAL[:84], BEFORE, BEFORE, evaluation_time=EVALUATION[:84])
     found = labels(few)
     assert (found.verdict, found.n, found.interval, found.statistic) == (INCONCLUSIVE, 84, None, None)
@@ -201,7 +203,9 @@ def test_a_rate_nearer_to_its_mirror_image_than_to_itself_was_recoded(ones, wron
 def test_labels_that_moved_with_the_champions_scores_are_drift():
     found, words = level("regression", FLAT[:336] + 9, FLAT, FLAT[:336] + 5, FLAT)
     assert found.verdict is PASS
-    assert words.endswith(f"champion's scores {level_words(FLAT[:336] + 5, FLAT)}: as drift does, not as a mistake would")
+    assert words.endswith(
+        f"champion's scores {level_words(FLAT[:336] + 5, FLAT)}: as drift does, not as a mistake would"
+    )
 
 
 @pytest.mark.parametrize(("mean", "moved"), [(0.75, True), (1.0, False), (1.25, True)])
@@ -210,7 +214,9 @@ def test_a_mean_on_the_border_of_the_band_has_not_moved(mean, moved):
     truth = np.tile([mean + 0.5, mean - 0.5], 168)
     found, words = level("regression", truth, np.ones(672), FLAT[:336], FLAT)
     said = f"label mean {mean:.4g}, by training rows [1, 1]"
-    assert words == (f"labels look recoded or rescaled: {said}; champion's scores 0, by training rows [0, 0]" if moved else said)
+    assert words == (
+        f"labels look recoded or rescaled: {said}; champion's scores 0, by training rows [0, 0]" if moved else said
+    )
     assert found.verdict is (FAIL if moved else PASS)
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from retrain_pipeline.canonical import sha256
 from retrain_pipeline.gates.evidence import ValidatedLoss
+from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.governance.halting import ESCALATION_HALTED
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import DEPLOYMENT, NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release import moment
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.look import Step
 from retrain_pipeline.release.permits import Permit
@@ -277,6 +279,58 @@ def test_where_nothing_was_validated_and_no_retrain_is_known_the_entry_says_noth
     _, payload = trial.newest()
     assert (payload["validated_loss"], payload["retrain_run"]) == (None, None)
     assert trial.ledger.deployment("toy").epoch == 3
+
+
+def test_one_that_goes_back_without_a_retrain_on_record_names_none(trial):
+    before = trial.champion.model_copy(update={"challenger": trial.challenger(FIRST)})
+    trial.deploy(before)
+    trial.apply(before, trial.look(FIRST, online_loss="FAIL"))
+    assert trial.newest()[1]["retrain_run"] is None
+
+
+@pytest.mark.parametrize(("at", "verdict"), [(FIRST, "FAIL"), (LAST, "PASS")])
+def test_the_retrain_is_that_which_put_this_version_of_this_model_on_trial(trial, at, verdict):
+    before = trial.on(at)
+    for model, version in (("toy", "v9"), ("doll", "v2")):
+        trial.ledger.append(NewEntry("test", "staged", model, version, {}, run_id="run-9"))
+    trial.apply(before, trial.look(at, online_loss=verdict))
+    assert trial.newest()[1]["retrain_run"] == "run-7"
+
+
+def test_a_holdback_that_is_young_enough_stays_with_the_next_champion(trial):
+    held = Holdback(version="v0", manifest="9" * 64, effective_as_of="2024-02-12T00:00:00+00:00", share=0.05, salt="h")
+    before = trial.champion.model_copy(update={"challenger": trial.challenger(LAST), "holdback": held})
+    trial.deploy(before)
+    _, (_, state) = trial.apply(before, trial.look(LAST))
+    assert state.holdback == held
+
+
+@pytest.mark.parametrize("machines", ["release", "rollback"])
+def test_only_who_may_release_makes_a_champion_and_who_tried_is_on_record(trial, tmp_path, monkeypatch, machines):
+    (tmp_path / "policy").mkdir()
+    (tmp_path / "policy" / "roles.yaml").write_text(f"roles: {{}}\npeople: {{}}\nmachines: [{machines}]\n")
+    monkeypatch.setenv("RETRAIN_POLICY", str(tmp_path / "policy"))
+    before = trial.on(LAST)
+    if machines == "release":
+        assert trial.apply(before, trial.look(LAST))[1][1].champion == "v2"
+        return
+    with pytest.raises(NotAllowed, match="release of toy refused to somebody: "):
+        trial.apply(before, trial.look(LAST))
+    entry, payload = trial.newest()
+    assert (entry.action, entry.actor, entry.subject) == ("refused", "somebody", "v2")
+    assert payload["attempted"] == "release"
+    assert trial.ledger.deployment("toy").state == before.to_state()
+
+
+def test_what_permits_a_promotion_is_asked_again_in_its_transaction(trial, monkeypatch):
+    def lapsed():
+        raise ReleaseRefused("it lapsed a moment ago")
+
+    monkeypatch.setattr(moment, "promotion_permit", lambda *_: Permit({"kind": "approval"}, lapsed))
+    before = trial.on(LAST)
+    _, (step, state) = trial.apply(before, trial.look(LAST))
+    assert (step.words, state) == ("v2 is not made champion: it lapsed a moment ago", before)
+    assert trial.ledger.deployment("toy").epoch == 2
 
 
 def test_a_promotion_that_is_not_permitted_any_more_is_held_and_an_entry_says_why(trial):
