@@ -1,7 +1,5 @@
 """What evidence and decision files come to, to the letter: formats, policies, and what is said of a change."""
 
-import pytest
-
 from retrain_pipeline.gates.coverage import changed_fields, covers, leaves, shown
 from retrain_pipeline.gates.documentation import documentation
 from retrain_pipeline.gates.evidence import Escalation, GateResult, evidence_schema, policy_document

@@ -88,8 +88,10 @@ def turned(**known):
 LOSSES = np.square(NUMBERS - SIGNAL)
 
 
-@pytest.mark.parametrize("known", [{}, {"relabelled_losses": LOSSES}, {"validated_loss": 1.0},
-                                   {"relabelled_losses": np.where(LOSSES > 4, np.nan, LOSSES), "validated_loss": 0.0}])  # fmt: skip
+@pytest.mark.parametrize("known", [
+    {}, {"relabelled_losses": LOSSES}, {"validated_loss": 1.0},
+    {"relabelled_losses": np.where(LOSSES > 4, np.nan, LOSSES), "validated_loss": 0.0},
+])  # fmt: skip
 def test_worse_than_chance_is_inverted_where_nothing_is_known_to_say_otherwise(known):
     given = turned(**known)
     found = interval(rank_agreement(-NUMBERS, SIGNAL))

@@ -230,7 +230,7 @@ def part(candidate, reference, chosen, count):
 
 def test_the_slice_nearest_to_the_margin_is_told_with_its_bounds_and_all_beyond_are_named():
     candidate = np.where(SEASON == "odd", A * 2.0, A * 1.5)
-    odd, even = (part(candidate, A * 1.1, SEASON == name, 2) for name in ("odd", "even"))
+    odd, even = (part(candidate, A * 1.1, name == SEASON, 2) for name in ("odd", "even"))
     words = "2 slices: worse beyond the margin: season=even, season=odd; nearest to it season=odd"
     assert odd.low > even.low > 0
     assert look(candidate, A, {"season": SEASON}, margin=0.1) == sliced(

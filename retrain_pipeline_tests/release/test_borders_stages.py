@@ -5,94 +5,21 @@ from datetime import datetime, timedelta
 import pytest
 
 from retrain_pipeline.canonical import sha256
-from retrain_pipeline.gates.evidence import ValidatedLoss
 from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.governance.halting import ESCALATION_HALTED
-from retrain_pipeline.learning.versions import register
-from retrain_pipeline.ledger.entries import DEPLOYMENT, NewEntry
+from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release import moment
 from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.look import Step
 from retrain_pipeline.release.permits import Permit
 from retrain_pipeline.release.stages import apply, holdback_after, may_be_tried, stage
-from retrain_pipeline.release.state import Challenger, Deployment, Holdback, utc_now
+from retrain_pipeline.release.state import Deployment, Holdback, utc_now
 from retrain_pipeline.spec.rollout import Rollout
-from retrain_pipeline.stores import open_stores
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.handmade import AS_OF, evidence, manifest, results
+from retrain_pipeline_tests.gates.handmade import AS_OF, evidence, results
 from retrain_pipeline_tests.gates.world import write_folder
-from retrain_pipeline_tests.release.test_look import look
-
-ROLLOUT = "shadow_periods: 1, canary_shares: [0.1, 0.5], canary_periods: 2, holdback_share: 0.05, holdback_periods: 4"
-LOSS = ValidatedLoss(metric="mae", mean=0.5, se=0.1, value=0.5, n=300)
-
-
-class Trial:
-    """A version v2 that was judged against the champion v1 of epoch 1, in stores of its own."""
-
-    def __init__(self, folder, rollout=ROLLOUT):
-        self.declaration = write_folder(folder / "toy", more=f"  rollout: {{{rollout}}}")
-        self.spec = self.declaration.spec
-        self.stores = open_stores(folder / "home")
-        self.ledger = self.stores.ledger
-        self.manifest = register(self.stores, manifest(self.stores.artifacts), actor="test")
-        registered = str(self.ledger.latest("toy", "candidate_registered", "v2").payload["manifest"])
-        self.evidence = evidence(manifest=registered, validated_loss=LOSS)
-        self.digest = self.stores.artifacts.put_json(self.evidence.document())
-        self.deploy(self.champion)
-
-    champion = Deployment(
-        model="toy", champion="v1", previous="v0", manifest="b" * 64, previous_manifest="9" * 64, evidence="1" * 64,
-        feature_code="2" * 64, spec="3" * 64, effective_as_of="2024-01-01T00:00:00+00:00",
-        released_at="2024-01-02T00:00:00+00:00",
-    )  # fmt: skip
-
-    def deploy(self, state):
-        row = self.ledger.deployment("toy")
-        entry = NewEntry("test", "released", "toy", state.champion, {"evidence": self.digest})
-        self.ledger.change_deployment("toy", row.epoch if row else 0, state.to_state(), entry)
-        return state
-
-    def challenger(self, at=("canary", 0.5), **changed):
-        given = {
-            "version": "v2", "manifest": self.evidence.manifest, "evidence": self.digest,
-            "feature_code": self.manifest.feature_code_digest, "spec": self.manifest.spec_digest,
-            "effective_as_of": AS_OF, "stage": at[0], "share": at[1],
-            "salt": sha256(b"rollout:toy:v2:1")[:32], "stage_from": AS_OF,
-        }  # fmt: skip
-        return Challenger(**{**given, **changed})
-
-    def on(self, at, **changed):
-        """Put v2 on trial at a stage, as epoch 2."""
-        state = self.champion.model_copy(update={"challenger": self.challenger(at, **changed)})
-        entry = NewEntry("test", "staged", "toy", "v2", {"evidence": self.digest}, run_id="run-7")
-        self.ledger.change_deployment("toy", 1, state.to_state(), entry)
-        return state
-
-    def look(self, at, **found):
-        told = look(at, rollout=self.spec.rollout, **found)
-        return told.model_copy(update={"evidence": self.digest, "epoch": 2})
-
-    def apply(self, before, told):
-        digest = self.stores.artifacts.put_json(told.document())
-        return digest, apply(self.stores, self.declaration, digest, before, "run-8", "somebody")
-
-    def newest(self):
-        """Return the newest entry, without what the ledger adds of the deployment."""
-        [entry] = self.ledger.entries(model="toy", newest_first=True, limit=1)
-        payload = {name: value for name, value in entry.payload.items() if name != DEPLOYMENT}
-        return entry, payload
-
-    def entered(self, action, digest, payload, state=None):
-        """Check that the newest entry is this one, and that the deployment is the state that it made."""
-        entry, found = self.newest()
-        assert (entry.actor, entry.action, entry.model, entry.subject) == ("somebody", action, "toy", "v2")
-        assert (entry.run_id, entry.key) == ("run-8", f"{action}:toy:2:{digest}")
-        assert found == payload
-        row = self.ledger.deployment("toy")
-        assert (row.epoch, entry.epoch) == ((2, 2) if state is None else (3, 3))
-        assert state is None or row.state == state.to_state()
+from retrain_pipeline_tests.release.handmade import ROLLOUT, Trial
 
 
 @pytest.fixture
