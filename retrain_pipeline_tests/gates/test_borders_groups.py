@@ -187,7 +187,8 @@ def test_a_bias_is_its_share_of_the_mean_absolute_residual():
         PASS, f"{told} (limit 0.5, champion {theirs:.2f})", statistic=share, threshold=theirs, interval=bounds
     )
     assert biased(residual, NOISE).threshold == 0.5
-    assert biased(-residual).verdict is FAIL
+    for unit in (-1.0, 0.01, -0.01):
+        assert biased(residual * unit).verdict is FAIL, "a share has no unit"
 
 
 def test_a_bias_of_half_is_allowed_and_more_must_be_proven():

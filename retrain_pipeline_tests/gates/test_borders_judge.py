@@ -1,0 +1,396 @@
+"""The judge to the letter: what becomes evidence, what is entered, and what stops it, on versions made by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import retrain_pipeline.gates.judge as judging
+from retrain_pipeline.canonical import digest_of
+from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates import beyond, looking, material, plots
+from retrain_pipeline.gates.budget import Rows, account, question
+from retrain_pipeline.gates.compatibility import Seen
+from retrain_pipeline.gates.documentation import decision_digests
+from retrain_pipeline.gates.errors import JudgementRefused
+from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, ValidatedLoss, policy_document
+from retrain_pipeline.gates.judge import judge, judged_entry, tells_of
+from retrain_pipeline.gates.material import Material, Side
+from retrain_pipeline.gates.required import required_gates
+from retrain_pipeline.gates.turning import turning
+from retrain_pipeline.governance.halting import ESCALATION_HALTED
+from retrain_pipeline.learning import versions
+from retrain_pipeline.learning.environment import code_revision
+from retrain_pipeline.learning.errors import VersionNotLoadable
+from retrain_pipeline.learning.frames import Frames
+from retrain_pipeline.learning.paired import block_mean_interval
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.gates.handmade import AS_OF, ROWS, evidence, results
+from retrain_pipeline_tests.release.handmade import Trial
+
+PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
+MORE = "shadow_periods: 1, canary_shares: [0.1]"
+
+
+@pytest.fixture
+def trial(tmp_path):
+    made = Trial(tmp_path, MORE)
+    yield made
+    made.stores.close()
+
+
+def judged(trial, version="v2", mode="superiority"):
+    return judge(trial.stores, trial.declaration, version, mode=mode, run_id="run-8", actor="somebody")
+
+
+# --- what stops a judgement
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("better", "toy: mode 'better': first, non_inferiority or superiority"),
+        ("first", "toy: v1 is champion: judge against it, not with mode 'first'"),
+    ],
+)
+def test_a_mode_that_does_not_fit_is_refused(trial, mode, words):
+    with pytest.raises(JudgementRefused) as refused:
+        judged(trial, mode=mode)
+    assert str(refused.value) == words
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """The same version where nobody is champion yet."""
+
+    class Alone(Trial):
+        def deploy(self, state):
+            return state
+
+    made = Alone(tmp_path, MORE)
+    yield made
+    made.stores.close()
+
+
+@pytest.mark.parametrize("mode", ["superiority", "non_inferiority"])
+def test_without_a_champion_there_is_only_the_first_mode(alone, mode):
+    with pytest.raises(JudgementRefused) as refused:
+        judged(alone, mode=mode)
+    assert str(refused.value) == f"toy: mode '{mode}' needs a champion, and there is none: judge with mode 'first'"
+
+
+def test_a_version_that_is_not_on_record_is_not_judged(trial):
+    with pytest.raises(VersionNotLoadable):
+        judged(trial, "v3")
+
+
+def test_the_champion_is_not_judged_anew(trial):
+    trial.deploy(trial.champion.model_copy(update={"champion": "v2", "evidence": trial.digest}))
+    assert judged(trial) == (trial.evidence, trial.digest)
+    assert trial.ledger.latest("toy", "judged") is None
+
+
+# --- what cannot be looked at
+
+
+def terms(trial, mode, champion):
+    """What is settled before anything is looked at."""
+    spec = trial.spec
+    named = {
+        "model": "toy", "version": "v2", "manifest": trial.evidence.manifest,
+        "champion": "v1" if champion else None, "champion_manifest": "b" * 64 if champion else None,
+        "epoch": 1 if champion else 0, "mode": mode, "policy": digest_of(policy_document(spec)),
+        "code": code_revision(trial.declaration.folder)[0],
+    }  # fmt: skip
+    frozen = trial.manifest.frozen
+    rows = Rows(frozen.evaluation_row_digests_artifact, ROWS["from"], ROWS["until"])
+    budget = account(
+        trial.ledger, trial.stores.artifacts, "toy", alpha=0.05, mode=mode, asked=question(named, spec), rows=rows
+    )
+    return named | {
+        "required": required_gates(spec.gates), "decisions": decision_digests(trial.declaration.folder),
+        "budget": budget, "as_of": AS_OF, "training_set": "4" * 64,
+        "evaluation": {"rows": 300, "digest": frozen.evaluation_row_digests_artifact, **ROWS},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("champion", [True, False])
+def test_a_version_that_does_not_load_is_inconclusive_by_every_gate_and_has_no_fingerprint(champion, request):
+    trial = request.getfixturevalue("trial" if champion else "alone")
+    mode = "superiority" if champion else "first"
+    settled = terms(trial, mode, champion)
+    found, digest = judged(trial, mode=mode)
+    with pytest.raises(PermanentError) as error:
+        versions.load_version(trial.stores, "toy", "v2")
+    words = f"could not look: {error.value}"[:2000]
+    told = [
+        GateResult(gate=gate, verdict=INCONCLUSIVE, words=words)
+        for gate in required_gates(trial.spec.gates)
+        if gate != "fingerprint"
+    ]
+    words = f"the model does not load as what was fitted: {error.value}"
+    told.append(GateResult(gate="fingerprint", verdict=FAIL, words=words))
+    wanted = Evidence(
+        **settled, schema="evidence/2", results=tuple(told), verdict=FAIL, turning=turning(told), validated_loss=None
+    )
+    assert found == wanted
+    assert trial.stores.artifacts.get_json(digest) == found.document()
+    assert trial.stores.artifacts.get_json(found.policy) == policy_document(trial.spec)
+
+
+def test_rows_that_are_gone_are_inconclusive_by_every_gate_and_long_words_are_cut(trial, monkeypatch):
+    def gone(*_):
+        raise VersionNotLoadable("x" * 3000)
+
+    monkeypatch.setattr(versions, "load_version", lambda *_: "a model")
+    monkeypatch.setattr(material, "read_material", gone)
+    found, _ = judged(trial)
+    words = f"could not look: {'x' * 3000}"[:2000]
+    assert found.results == tuple(
+        GateResult(gate=gate, verdict=INCONCLUSIVE, words=words) for gate in required_gates(trial.spec.gates)
+    )
+    assert (found.verdict, found.validated_loss, found.plots) == (INCONCLUSIVE, None, {})
+
+
+# --- what is looked at
+
+HOURS = pd.Series(pd.date_range("2024-02-05", periods=300, freq="h", tz="UTC"))
+OWN = np.random.default_rng(1).gamma(2, 0.5, 300)
+THEIRS = np.random.default_rng(2).gamma(2, 0.6, 300)
+TRUTH = np.tile([0, 1], 150)
+
+
+def told(score=0.25, prediction=1.0):
+    return pd.DataFrame({"prediction": np.full(300, prediction), "score": np.full(300, score)})
+
+
+def side(name, losses, predictions):
+    return Side(name, ("a",), None, predictions, losses)
+
+
+class Seeing:
+    """A judgement whose version loads, whose material is made by hand, and whose gates and pictures are recorded."""
+
+    def __init__(self, trial, monkeypatch):
+        self.trial, self.drawn, self.asked = trial, [], []
+        self.task, self.champion, self.dummy, self.anchor = (
+            "regression",
+            side("champion", THEIRS, told(0.75)),
+            None,
+            None,
+        )
+        self.candidate, self.times = side("candidate", OWN, told()), HOURS
+        self.found = list(results())
+        monkeypatch.setattr(versions, "load_version", lambda *asked: self.heard("load_version", asked) or "a model")
+        monkeypatch.setattr(material, "read_material", lambda *asked: self.heard("read_material", asked) or self.made)
+        monkeypatch.setattr(looking, "look", lambda *asked: self.heard("look", asked) or tuple(self.found))
+        monkeypatch.setattr(beyond, "look_beyond", lambda *asked: self.heard("look_beyond", asked) or ())
+        for kind in ("calibration", "residual", "difference"):
+            monkeypatch.setattr(plots, f"{kind}_plot", lambda *drawn, kind=kind: self.draw(kind, drawn))
+
+    def heard(self, what, asked):
+        self.asked.append((what, asked))
+
+    def draw(self, kind, drawn):
+        self.drawn.append((kind, drawn))
+        return f"picture of {kind}".encode()
+
+    @property
+    def made(self):
+        frames = Frames(pd.DataFrame(), np.empty(0), pd.DataFrame(), pd.DataFrame(), TRUTH, pd.DataFrame(), self.task)
+        digests = np.arange(300, dtype=np.uint64)
+        nothing = Seen("candidate", None, HOURS[0])
+        manifest = self.trial.manifest
+        return Material(
+            spec=self.trial.spec, manifest=manifest, frozen=manifest.frozen, frames=frames, candidate=self.candidate,
+            fidelity="same", champion=self.champion, anchor=None, anchor_version=self.anchor, champion_validated=None,
+            earlier=None, baselines={"dummy": self.dummy}, digests=digests, event_time=self.times,
+            candidate_seen=nothing, champion_seen=None, slices=pd.DataFrame(), model_bytes=1,
+        )  # fmt: skip
+
+    def judge(self, mode="superiority"):
+        return judged(self.trial, mode=mode)
+
+
+@pytest.fixture
+def seeing(trial, monkeypatch):
+    return Seeing(trial, monkeypatch)
+
+
+def test_results_are_those_of_the_required_gates_in_order_and_a_later_look_stands_for_an_earlier(seeing, monkeypatch):
+    latency = GateResult(gate="latency", verdict=FAIL, words="in a fresh process")
+    monkeypatch.setattr(beyond, "look_beyond", lambda *asked: seeing.heard("look_beyond", asked) or (latency,))
+    seeing.found = [*reversed(results()), GateResult(gate="curious", verdict=FAIL, words="nobody asked")]
+    seeing.found = [one for one in seeing.found if one.gate != "slices"]
+    found, _ = seeing.judge()
+    wanted = [latency if one.gate == "latency" else one for one in results() if one.gate != "slices"]
+    assert found.results == tuple(wanted)
+    assert (found.verdict, found.turning, found.anchor) == (FAIL, turning(wanted), None)
+    row, spec = seeing.trial.ledger.deployment("toy"), seeing.trial.spec
+    asked = dict(seeing.asked)
+    assert asked["load_version"][1:] == ("toy", "v2")
+    assert asked["read_material"][1:] == (spec, "a model", "v1", "1" * 64)
+    assert asked["look"][1:] == ("superiority", found.budget.spent)
+    assert (asked["look_beyond"][1], asked["look_beyond"][3:]) == (seeing.trial.declaration, ("superiority", row))
+
+
+def test_before_the_first_release_there_is_no_champion_to_read(alone, monkeypatch):
+    seeing = Seeing(alone, monkeypatch)
+    seeing.champion, seeing.dummy = None, side("dummy", THEIRS, told())
+    seeing.judge("first")
+    assert dict(seeing.asked)["read_material"][3:] == (None, None)
+    assert seeing.drawn[-1][1][-1] == "toy v2: mae row loss minus the dummy's"
+
+
+def test_an_anchor_is_named_and_makes_the_format(seeing):
+    seeing.anchor = "v0"
+    found, _ = seeing.judge()
+    assert (found.anchor, found.schema_) == ("v0", "evidence/4")
+
+
+def interval(seeing):
+    gates, seed = seeing.trial.spec.gates, int(seeing.trial.manifest.frozen.evaluation_row_digests_artifact[:8], 16)
+    return block_mean_interval(OWN, HOURS, block_hours=gates.block_hours, alpha=gates.alpha, seed=seed)
+
+
+def test_the_loss_that_was_validated_is_that_of_all_rows(seeing):
+    wanted = interval(seeing)
+    found, _ = seeing.judge()
+    assert found.validated_loss == ValidatedLoss(
+        metric="mae", mean=wanted.mean, se=wanted.se, value=float(OWN.mean()), n=300
+    )
+
+
+@pytest.mark.parametrize("losses", [None, OWN[:0], np.where(OWN > 2, np.nan, OWN)])
+def test_losses_that_are_none_validate_nothing(seeing, losses):
+    seeing.candidate = replace(seeing.candidate, losses=losses)
+    seeing.champion = replace(seeing.champion, losses=None)
+    assert seeing.judge()[0].validated_loss is None
+
+
+def test_a_loss_of_one_block_has_no_error(seeing):
+    seeing.times = pd.Series([HOURS[0]] * 300)
+    assert seeing.judge()[0].validated_loss.se is None
+
+
+# --- the record
+
+
+def test_a_judgement_is_entered_with_what_the_budget_is_counted_from(trial):
+    made = evidence(results=results(quality="FAIL"), verdict=FAIL)
+    entry = judged_entry(made, "d" * 64, "run-8", "somebody")
+    assert entry == NewEntry(
+        actor="somebody", action="judged", model="toy", subject="v2", run_id="run-8", epoch=1,
+        key=f"judged:toy:{made.judgement_digest}",
+        payload={
+            "evidence": "d" * 64, "verdict": "FAIL", "gates": {one.gate: one.verdict.value for one in made.results},
+            "mode": "superiority", "champion": "v1", "question": "q" * 64, "alpha_spent": 0.004,
+            "rows": {"digest": "3" * 64, **ROWS},
+        },
+    )  # fmt: skip
+
+
+SECOND = GateResult(gate="quality", verdict=FAIL, words="worse on rows that nobody saw")
+LOOKED = (
+    GateResult(gate="near", verdict=FAIL, words="near"), GateResult(gate="calm", verdict=PASS, words="calm"),
+)  # fmt: skip
+
+
+def escalated(second):
+    looked = Escalation(looked=LOOKED, rows=None, second=second)
+    answer = GateResult(gate="escalation", verdict=FAIL, words="not confirmed")
+    return evidence(schema="evidence/3", escalation=looked, results=(*results(), answer), verdict=FAIL)
+
+
+def test_who_called_for_a_second_validator_is_entered_where_it_was_asked():
+    assert judged_entry(escalated(SECOND), "d" * 64, None, "somebody").payload["escalated"] == ["near"]
+    assert "escalated" not in judged_entry(escalated(None), "d" * 64, None, "somebody").payload
+
+
+@pytest.mark.parametrize("second", [SECOND, None])
+def test_a_pass_that_is_not_confirmed_halts_by_an_entry_of_its_own(trial, second):
+    made = escalated(second)
+    _, digest = judging._record(trial.stores, made, "run-8", "somebody")
+    halt = trial.ledger.latest("toy", ESCALATION_HALTED)
+    if second is None:
+        assert halt is None
+        return
+    assert (halt.actor, halt.run_id, halt.subject) == ("somebody", "run-8", "v2")
+    assert halt.payload == {"evidence": digest, "called": ["near"], "words": "not confirmed"}
+
+
+def test_a_judgement_that_is_on_record_is_returned_as_it_was(trial):
+    def timed(words):
+        return tuple(one.model_copy(update={"words": words}) if one.gate == "latency" else one for one in results())
+
+    first, again = evidence(results=timed("3 ms")), evidence(results=timed("4 ms"))
+    made = judging._record(trial.stores, first, "run-8", "somebody")
+    assert made == (first, digest_of(first.document()))
+    assert judging._record(trial.stores, again, "run-9", "somebody else") == made
+    [entry] = trial.ledger.entries(action="judged")
+    assert (entry.actor, entry.run_id, entry.epoch, entry.subject) == ("somebody", "run-8", 1, "v2")
+
+
+def test_an_entry_tells_of_evidence_where_all_that_it_says_is_what_the_judge_writes(trial):
+    made = evidence()
+    _, digest = judging._record(trial.stores, made, "run-8", "somebody")
+    [entry] = trial.ledger.entries(action="judged")
+    assert tells_of(entry, made, digest)
+    assert not tells_of(entry, made, "f" * 64)
+    for changed in ({"model": "doll"}, {"subject": "v3"}, {"epoch": 2}, {"key": "another"},
+                    {"payload": {**entry.payload, "champion": "v0"}}):  # fmt: skip
+        assert not tells_of(replace(entry, **changed), made, digest), changed
+    assert tells_of(replace(entry, actor="somebody else", run_id=None), made, digest)
+
+
+# --- pictures
+
+
+def drawn(seeing, **changed):
+    for name, value in changed.items():
+        setattr(seeing, name, value)
+    found, _ = seeing.judge()
+    stored = {kind: seeing.trial.stores.artifacts.get(digest).decode() for kind, digest in found.plots.items()}
+    return dict(seeing.drawn), stored
+
+
+def test_a_regression_has_pictures_of_residuals_and_of_the_difference(seeing):
+    pictures, stored = drawn(seeing)
+    assert stored == {"residuals": "picture of residual", "difference": "picture of difference"}
+    predicted, truth, title = pictures["residual"]
+    assert (predicted.tolist(), truth.tolist(), title) == ([1.0] * 300, TRUTH.tolist(), "toy v2: residuals")
+    apart, times, hours, bounds, title = pictures["difference"]
+    assert np.array_equal(apart, OWN - THEIRS)
+    assert (times.tolist(), hours) == (HOURS.tolist(), seeing.trial.spec.gates.block_hours)
+    assert bounds.mean == pytest.approx((OWN - THEIRS).mean())
+    assert title == "toy v2: mae row loss minus the champion's"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_probabilities_have_a_picture_beside_the_champions_where_it_gave_any(seeing, known):
+    champion = replace(seeing.champion, predictions=told(0.75 if known else np.nan))
+    pictures, stored = drawn(seeing, task="binary", champion=champion)
+    assert stored == {"calibration": "picture of calibration", "difference": "picture of difference"}
+    score, truth, theirs, title = pictures["calibration"]
+    assert (score.tolist(), truth.tolist(), truth.dtype) == ([0.25] * 300, TRUTH.tolist(), np.float64)
+    assert (theirs.tolist() if known else theirs) == ([0.75] * 300 if known else None)
+    assert title == "toy v2: calibration"
+
+
+def test_what_has_no_numbers_has_no_picture(seeing):
+    mute = replace(seeing.candidate, predictions=None, losses=None)
+    assert drawn(seeing, candidate=mute)[1] == {}
+    seeing.drawn.clear()
+    assert drawn(seeing, candidate=mute, task="binary")[1] == {}
+    partly = told()
+    partly.loc[3, ["prediction", "score"]] = np.nan
+    broken = replace(seeing.candidate, predictions=partly, losses=np.where(OWN > 2, np.nan, OWN))
+    assert drawn(seeing, candidate=broken, task="regression")[1] == {}
+    assert drawn(seeing, candidate=broken, task="binary")[1] == {}
+    whole = replace(seeing.candidate, losses=OWN)
+    assert set(drawn(seeing, candidate=whole, task="multiclass")[1]) == {"difference"}
+    mute = replace(seeing.champion, predictions=None)
+    told_of = drawn(seeing, task="binary", candidate=side("candidate", OWN, told()), champion=mute)[1]
+    assert set(told_of) == {"calibration", "difference"}
