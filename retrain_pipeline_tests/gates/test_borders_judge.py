@@ -9,25 +9,23 @@ import pytest
 import retrain_pipeline.gates.judge as judging
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
-from retrain_pipeline.gates import beyond, looking, material, plots
+from retrain_pipeline.gates import beyond, material
 from retrain_pipeline.gates.budget import Rows, account, question
-from retrain_pipeline.gates.compatibility import Seen
 from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, ValidatedLoss, policy_document
-from retrain_pipeline.gates.judge import judge, judged_entry, tells_of
-from retrain_pipeline.gates.material import Material, Side
+from retrain_pipeline.gates.judge import judged_entry, tells_of
 from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.governance.halting import ESCALATION_HALTED
 from retrain_pipeline.learning import versions
 from retrain_pipeline.learning.environment import code_revision
 from retrain_pipeline.learning.errors import VersionNotLoadable
-from retrain_pipeline.learning.frames import Frames
 from retrain_pipeline.learning.paired import block_mean_interval
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.handmade import AS_OF, ROWS, evidence, results
+from retrain_pipeline_tests.gates.seeing import HOURS, OWN, THEIRS, Seeing, judged, side, told
 from retrain_pipeline_tests.release.handmade import Trial
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -39,10 +37,6 @@ def trial(tmp_path):
     made = Trial(tmp_path, MORE)
     yield made
     made.stores.close()
-
-
-def judged(trial, version="v2", mode="superiority"):
-    return judge(trial.stores, trial.declaration, version, mode=mode, run_id="run-8", actor="somebody")
 
 
 # --- what stops a judgement
@@ -155,63 +149,6 @@ def test_rows_that_are_gone_are_inconclusive_by_every_gate_and_long_words_are_cu
 
 
 # --- what is looked at
-
-HOURS = pd.Series(pd.date_range("2024-02-05", periods=300, freq="h", tz="UTC"))
-OWN = np.random.default_rng(1).gamma(2, 0.5, 300)
-THEIRS = np.random.default_rng(2).gamma(2, 0.6, 300)
-TRUTH = np.tile([0, 1], 150)
-
-
-def told(score=0.25, prediction=1.0):
-    return pd.DataFrame({"prediction": np.full(300, prediction), "score": np.full(300, score)})
-
-
-def side(name, losses, predictions):
-    return Side(name, ("a",), None, predictions, losses)
-
-
-class Seeing:
-    """A judgement whose version loads, whose material is made by hand, and whose gates and pictures are recorded."""
-
-    def __init__(self, trial, monkeypatch):
-        self.trial, self.drawn, self.asked = trial, [], []
-        self.task, self.champion, self.dummy, self.anchor = (
-            "regression",
-            side("champion", THEIRS, told(0.75)),
-            None,
-            None,
-        )
-        self.candidate, self.times = side("candidate", OWN, told()), HOURS
-        self.found = list(results())
-        monkeypatch.setattr(versions, "load_version", lambda *asked: self.heard("load_version", asked) or "a model")
-        monkeypatch.setattr(material, "read_material", lambda *asked: self.heard("read_material", asked) or self.made)
-        monkeypatch.setattr(looking, "look", lambda *asked: self.heard("look", asked) or tuple(self.found))
-        monkeypatch.setattr(beyond, "look_beyond", lambda *asked: self.heard("look_beyond", asked) or ())
-        for kind in ("calibration", "residual", "difference"):
-            monkeypatch.setattr(plots, f"{kind}_plot", lambda *drawn, kind=kind: self.draw(kind, drawn))
-
-    def heard(self, what, asked):
-        self.asked.append((what, asked))
-
-    def draw(self, kind, drawn):
-        self.drawn.append((kind, drawn))
-        return f"picture of {kind}".encode()
-
-    @property
-    def made(self):
-        frames = Frames(pd.DataFrame(), np.empty(0), pd.DataFrame(), pd.DataFrame(), TRUTH, pd.DataFrame(), self.task)
-        digests = np.arange(300, dtype=np.uint64)
-        nothing = Seen("candidate", None, HOURS[0])
-        manifest = self.trial.manifest
-        return Material(
-            spec=self.trial.spec, manifest=manifest, frozen=manifest.frozen, frames=frames, candidate=self.candidate,
-            fidelity="same", champion=self.champion, anchor=None, anchor_version=self.anchor, champion_validated=None,
-            earlier=None, baselines={"dummy": self.dummy}, digests=digests, event_time=self.times,
-            candidate_seen=nothing, champion_seen=None, slices=pd.DataFrame(), model_bytes=1,
-        )  # fmt: skip
-
-    def judge(self, mode="superiority"):
-        return judged(self.trial, mode=mode)
 
 
 @pytest.fixture
@@ -343,54 +280,3 @@ def test_an_entry_tells_of_evidence_where_all_that_it_says_is_what_the_judge_wri
                     {"payload": {**entry.payload, "champion": "v0"}}):  # fmt: skip
         assert not tells_of(replace(entry, **changed), made, digest), changed
     assert tells_of(replace(entry, actor="somebody else", run_id=None), made, digest)
-
-
-# --- pictures
-
-
-def drawn(seeing, **changed):
-    for name, value in changed.items():
-        setattr(seeing, name, value)
-    found, _ = seeing.judge()
-    stored = {kind: seeing.trial.stores.artifacts.get(digest).decode() for kind, digest in found.plots.items()}
-    return dict(seeing.drawn), stored
-
-
-def test_a_regression_has_pictures_of_residuals_and_of_the_difference(seeing):
-    pictures, stored = drawn(seeing)
-    assert stored == {"residuals": "picture of residual", "difference": "picture of difference"}
-    predicted, truth, title = pictures["residual"]
-    assert (predicted.tolist(), truth.tolist(), title) == ([1.0] * 300, TRUTH.tolist(), "toy v2: residuals")
-    apart, times, hours, bounds, title = pictures["difference"]
-    assert np.array_equal(apart, OWN - THEIRS)
-    assert (times.tolist(), hours) == (HOURS.tolist(), seeing.trial.spec.gates.block_hours)
-    assert bounds.mean == pytest.approx((OWN - THEIRS).mean())
-    assert title == "toy v2: mae row loss minus the champion's"
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_probabilities_have_a_picture_beside_the_champions_where_it_gave_any(seeing, known):
-    champion = replace(seeing.champion, predictions=told(0.75 if known else np.nan))
-    pictures, stored = drawn(seeing, task="binary", champion=champion)
-    assert stored == {"calibration": "picture of calibration", "difference": "picture of difference"}
-    score, truth, theirs, title = pictures["calibration"]
-    assert (score.tolist(), truth.tolist(), truth.dtype) == ([0.25] * 300, TRUTH.tolist(), np.float64)
-    assert (theirs.tolist() if known else theirs) == ([0.75] * 300 if known else None)
-    assert title == "toy v2: calibration"
-
-
-def test_what_has_no_numbers_has_no_picture(seeing):
-    mute = replace(seeing.candidate, predictions=None, losses=None)
-    assert drawn(seeing, candidate=mute)[1] == {}
-    seeing.drawn.clear()
-    assert drawn(seeing, candidate=mute, task="binary")[1] == {}
-    partly = told()
-    partly.loc[3, ["prediction", "score"]] = np.nan
-    broken = replace(seeing.candidate, predictions=partly, losses=np.where(OWN > 2, np.nan, OWN))
-    assert drawn(seeing, candidate=broken, task="regression")[1] == {}
-    assert drawn(seeing, candidate=broken, task="binary")[1] == {}
-    whole = replace(seeing.candidate, losses=OWN)
-    assert set(drawn(seeing, candidate=whole, task="multiclass")[1]) == {"difference"}
-    mute = replace(seeing.champion, predictions=None)
-    told_of = drawn(seeing, task="binary", candidate=side("candidate", OWN, told()), champion=mute)[1]
-    assert set(told_of) == {"calibration", "difference"}
