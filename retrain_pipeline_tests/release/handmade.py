@@ -2,6 +2,7 @@
 
 from retrain_pipeline.canonical import sha256
 from retrain_pipeline.gates.evidence import ValidatedLoss
+from retrain_pipeline.learning.team_code import code_digest
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import DEPLOYMENT, NewEntry
 from retrain_pipeline.release.stages import apply
@@ -23,7 +24,8 @@ class Trial:
         self.spec = self.declaration.spec
         self.stores = open_stores(folder / "home")
         self.ledger = self.stores.ledger
-        self.manifest = register(self.stores, manifest(self.stores.artifacts), actor="test")
+        made = manifest(self.stores.artifacts, feature_code_digest=code_digest(self.declaration.folder))
+        self.manifest = register(self.stores, made, actor="test")
         registered = str(self.ledger.latest("toy", "candidate_registered", "v2").payload["manifest"])
         self.evidence = evidence(manifest=registered, validated_loss=LOSS)
         self.digest = self.stores.artifacts.put_json(self.evidence.document())
