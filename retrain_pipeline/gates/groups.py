@@ -43,7 +43,7 @@ def groups(
         return GateResult(gate="groups", verdict=Verdict.INCONCLUSIVE, words=words)
     found = []
     for column in declared:
-        texts = values[column].astype("string").fillna("(missing)").to_numpy(dtype=object)
+        texts = values[column].astype("string").fillna("(missing)").to_numpy()
         parts = [np.flatnonzero(texts == value) for value in sorted(set(texts))]
         parts = [rows for rows in parts if len(rows) >= MIN_SLICE_ROWS]
         if len(parts) < 2:

@@ -217,9 +217,9 @@ def slices(paired: Paired, values: "pd.DataFrame", declared: tuple[str, ...], *,
     stopped = cannot_compare("slices", paired, "reference")
     if stopped:
         return stopped
-    parts = dict[str, "NDArray[np.bool_]"]()
+    parts: dict[str, NDArray[np.bool_]] = {}
     for column in declared:
-        texts = values[column].astype("string").fillna("(missing)").to_numpy(dtype=object)
+        texts = values[column].astype("string").fillna("(missing)").to_numpy()
         parts.update({f"{column}={value}": np.asarray(texts == value) for value in sorted(set(texts))})
     looked = {name: chosen for name, chosen in parts.items() if int(chosen.sum()) >= MIN_SLICE_ROWS}
     return _judge_slices(paired, looked, sorted(parts.keys() - looked.keys()), slice_margin)

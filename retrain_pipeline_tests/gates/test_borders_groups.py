@@ -129,6 +129,8 @@ def test_the_calibration_error_is_that_of_ten_bins_of_equal_count():
     bins = [abs((TRUTH - SCORE)[part].mean()) for part in np.array_split(order, 10)]
     assert expected_calibration_error(SCORE, TRUTH) == pytest.approx(np.mean(bins))
     assert expected_calibration_error(np.full(4, 0.5), np.array([1.0, 0.0, 1.0, 1.0])) == pytest.approx(0.5)
+    # rows of one probability stay in their order
+    assert expected_calibration_error(np.full(400, 0.5), np.repeat([1.0, 0.0], 200)) == 0.5
 
 
 def test_probabilities_are_held_to_a_limit_to_chance_and_to_the_champion():

@@ -116,8 +116,11 @@ def test_evidence_that_cannot_be_read_is_named_by_its_digest(case):
     assert verdict is INCONCLUSIVE
     assert said.startswith(f"the guard evidence {'f' * 12} of entry 1 cannot be read: ")
     assert "no such artifact" in said
-    case.enter("guarded", payload={"evidence": case.artifacts.put_json({"x": "y" * 3000}), "verdict": "PASS"})
-    assert "of entry 2 cannot be read: " in case.told()[1]
+    odd = case.artifacts.put_json({f"key {n}": n for n in range(99)})
+    case.enter("guarded", payload={"evidence": odd, "verdict": "PASS"})
+    said = case.told()[1]
+    assert "of entry 2 cannot be read: " in said
+    assert len(said) == 2000
     case.guarded()
     case.manifest = manifest(case.artifacts, spec_digest=case.artifacts.put_json({"data": {}}))
     assert case.told()[1].endswith("of entry 3 cannot be read: 'signals'")

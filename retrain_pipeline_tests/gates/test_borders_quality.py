@@ -98,9 +98,12 @@ def test_what_is_charged_to_the_budget_decides_a_pass_and_not_a_fail(mode, share
     charged = quality(paired(A, B, margin=0.05, spent=1e-4), mode)
     high = judged.charged_bound(share, 1e-4)
     assert (charged.statistic, charged.interval) == (high, free.interval)
-    assert f"; at the 0.0001 that may be spent the upper bound is {high:.4g}; asked: " in charged.words
+    found, _, asked = free.words.partition("; asked: ")
+    spent = f"at the 0.0001 that may be spent the upper bound is {high:.4g}"
+    assert charged.words == f"{found}; {spent}; asked: {asked}"
     assert (free.verdict, charged.verdict) == (PASS, INCONCLUSIVE)
-    assert quality(paired(B * 1.2, A, margin=0.05, spent=1e-4), mode).verdict is FAIL
+    for unit in (1.0, 0.01):
+        assert quality(paired(B * unit * 1.2, A * unit, margin=0.05, spent=1e-4), mode).verdict is FAIL
 
 
 @pytest.mark.parametrize(
@@ -151,6 +154,12 @@ def test_a_baseline_asks_two_things_and_tells_both():
     beside = quality(linear, "non_inferiority", gate="baseline", reference="linear model")
     above = quality(dummy, "first", gate="baseline")
     assert baseline(dummy, linear) == beside.model_copy(update={"words": f"{beside.words}; {above.words}"})
+    worse = baseline(paired(A * 3, A), linear)
+    assert (worse.gate, worse.verdict, worse.statistic) == (
+        "baseline",
+        FAIL,
+        quality(paired(A * 3, A), "first").statistic,
+    )
     assert "the linear model's" in beside.words
     assert "the dummy's" in above.words
 
@@ -188,6 +197,8 @@ def test_where_the_champion_misses_it_too_its_own_value_and_the_margin_are_asked
         f"mae {A.mean():.4g} on the evaluation rows, asked at most {champion * 1.1:.4g} "
         f"(the champion's {champion:.4g} and the margin, as it misses at_most 5 too)"
     )
+    root = succeed(A, B, metric="rmse", at_most=1.0)
+    assert root.threshold == float(B.mean()) ** 0.5 * 1.1
     found = succeed(A, B, metric="mae", at_most=5.0)
     assert found == successful(PASS, words, statistic=float(A.mean()), threshold=champion * 1.1, n=336)
 

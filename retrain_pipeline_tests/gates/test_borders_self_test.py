@@ -67,11 +67,11 @@ def test_of_losses_that_are_all_zero_something_is_worse(asked):
     assert [one.candidate.mean() for one, _ in asked.comparisons] == [1.0, 0.0]
 
 
-@pytest.mark.parametrize(("metric", "share"), [("mae", 1.2), ("rmse", 1 + 2 * (1.1**2 - 1))])
-@pytest.mark.parametrize(("beyond", "dealt"), [(1e-9, 3), (0.0, 2), (-1.0, 2)])
+@pytest.mark.parametrize(("metric", "share"), [("mae", 1.25), ("rmse", 1 + 2 * (1.125**2 - 1))])
+@pytest.mark.parametrize(("beyond", "dealt"), [(0.125, 3), (0.0, 2), (-0.125, 2)])
 def test_shuffled_predictions_count_where_they_are_worse_than_twice_the_margin(asked, metric, share, beyond, dealt):
-    level = float(OTHER.mean()) * share + beyond
-    self_test(paired(metric=metric), np.full(240, level), "superiority")
+    judged = paired(reference=np.full(240, 8.0), metric=metric, margin=0.125)
+    self_test(judged, np.full(240, 8.0 * share + beyond), "superiority")
     assert len(asked.comparisons) == dealt
 
 
