@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from retrain_pipeline.records.portal.words import number, shown
+from retrain_pipeline.records.portal.words import number, several, shown
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -86,7 +86,8 @@ class Box:
 def diagram(title: str, boxes: Sequence[Box], edges: Sequence[tuple[str, str]]) -> "Markup":
     """Return boxes in columns, each right of all that it is made from, with lines between them.
 
-    A chain too long for a page goes down instead. Edges that close a circle are drawn, but move nobody on.
+    A chain too long for a page goes down instead. Edges that close a circle are drawn, but move nobody on. Who sees no
+    picture hears each box with those that lead to it; one with links is a group, since nobody gets at links in an image.
     """
     from markupsafe import Markup, escape
 
@@ -104,9 +105,9 @@ def diagram(title: str, boxes: Sequence[Box], edges: Sequence[tuple[str, str]]) 
         return 4 + column * (wide + gap_x), 4 + row * (high + gap_y)
 
     tip = "tip-" + "-".join(title.lower().split())
-    told = shown(f"{title}: {len(known)} boxes, {len(drawn)} arrows, listed below")
+    told = shown(f"{title}: {several(len(known), 'box', 'boxes')}, {several(len(drawn), 'arrow')}")
     parts = [
-        f'<svg class="diagram" width="{size_x}" height="{size_y}" viewBox="0 0 {size_x} {size_y}" role="img" '
+        f'<svg class="diagram" width="{size_x}" height="{size_y}" viewBox="0 0 {size_x} {size_y}" role="group" '
         f'aria-label="{escape(told)}"><title>{escape(told)}</title><defs><marker id="{tip}" viewBox="0 0 8 8" refX="8" '
         'refY="4" markerWidth="8" markerHeight="8" orient="auto"><path class="tip" d="M0 0 8 4 0 8z"/></marker></defs>'
     ]
@@ -129,7 +130,9 @@ def diagram(title: str, boxes: Sequence[Box], edges: Sequence[tuple[str, str]]) 
             f'<text class="under" x="{x + 10}" y="{y + 36}">{escape(_cut(shown(one.under), 27))}</text>'
         )
         inner = f'<a href="{escape(one.href)}">{text}</a>' if one.href else text
-        parts.append(f'<g class="box {escape(one.kind)}"><title>{escape(shown(one.text))}</title>{inner}</g>')
+        sources = [known[a].text for a, b in drawn if b == one.key]
+        name = shown(f"{one.text}, after {', '.join(sources)}" if sources else one.text)
+        parts.append(f'<g class="box {escape(one.kind)}" role="group"><title>{escape(name)}</title>{inner}</g>')
     return Markup("".join(parts) + "</svg>")  # noqa: S704 # nosec B704 - texts are escaped, the rest are numbers
 
 

@@ -17,6 +17,8 @@ _INVISIBLE = re.compile(
 )
 _MAIL = re.compile(r"([\w+-])[\w.+-]*@[\w-]+(?:\.[\w-]+)+")
 _CARD = re.compile(r"(?<![\w.])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{4}|\d{4}([ -])\d{6}\2\d{5})(?![\w.])")
+_SUSPECT = re.compile(rf"{_INVISIBLE.pattern}|@|\\d{{13}}|\\d{{4}}[ -]\\d{{4}}")
+"""Whatever the three above find has one of these: most text has none, and is looked through once."""
 _TAGS = {
     "p", "ul", "ol", "li", "strong", "em", "code", "pre", "blockquote", "a", "hr", "br", "table", "thead", "tbody",
     "tr", "th", "td", "s",
@@ -38,7 +40,7 @@ def shown(text: str) -> str:
     >>> shown("ab\\u202ecd, ada@example.org paid with 4111 1111 1111 1111")
     'ab⟨U+202E⟩cd, a…@… paid with ⟨card number⟩'
     """
-    if isinstance(text, Plain):
+    if isinstance(text, Plain) or _SUSPECT.search(text) is None:
         return text
     named = _INVISIBLE.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
     return _CARD.sub(_withheld, _MAIL.sub(r"\1…@…", named))
@@ -68,15 +70,15 @@ def number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
-def several(count: int, what: str) -> str:
-    """Return how many there are of something.
+def several(count: int, what: str, more: str = "") -> str:
+    """Return how many there are of something; `more` is its plural where that has no plain s.
 
     Examples
     --------
     >>> several(1, "model"), several(1200, "version")
     ('1 model', '1,200 versions')
     """
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+    return f"{count:,} {what if count == 1 else more or f'{what}s'}"
 
 
 def day(moment: Any) -> str:
