@@ -50,7 +50,9 @@ def records_asset(declaration: Declaration) -> dg.AssetsDefinition:
             description=found.words,
             metadata=metadata({"verdict": found.verdict.value, "runs": found.runs, "experiments": found.experiments}),
         )
-        yield from truth_results(opened, declaration, context.asset_key, known)
+        yield from truth_results(
+            opened, declaration, context.asset_key, known, actor=run_actor(context), run_id=context.run.run_id
+        )
         shown = {name: markdown(text) for name, text in newest_shown(opened, spec.name).items()}
         yield dg.MaterializeResult(metadata={**metadata(dict(sorted(counts.items()))), **shown})
 

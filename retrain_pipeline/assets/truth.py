@@ -28,14 +28,26 @@ CHECKS = {
 
 
 def truth_results(
-    stores: "Stores", declaration: Declaration, asset: dg.AssetKey, known: "Sequence[KnownRun]"
+    stores: "Stores",
+    declaration: Declaration,
+    asset: dg.AssetKey,
+    known: "Sequence[KnownRun]",
+    *,
+    actor: str,
+    run_id: str,
 ) -> Iterator[dg.AssetCheckResult]:
-    """Yield the result of each group, of what is written about champion, its predecessor and the version on trial."""
+    """Yield the result of each group, of what is written about champion, its predecessor and the version on trial.
+
+    Of older records and rows that an earlier look found well it is not asked again; what was found well is entered.
+    """
     from retrain_pipeline.records.truth.context import Context
+    from retrain_pipeline.records.truth.looked import looked_at, note_look, serving
     from retrain_pipeline.records.truth.verify import verify
 
-    context = Context(stores, declaration, only=_serving(stores, declaration.spec.name), runs=known)
+    model = declaration.spec.name
+    context = Context(stores, declaration, only=serving(stores, model), runs=known, looked=looked_at(stores, model))
     found = verify(context)
+    note_look(context, found, actor=actor, run_id=run_id)
     for group, names in GROUPS.items():
         answers = [found.of(name) for name in names]
         verdict = worst(one.verdict for one in answers)
@@ -48,11 +60,3 @@ def truth_results(
             description="; ".join(f"{one.check.name}: {one.words}" for one in bad or answers)[:4000],
             metadata={"verdict": verdict.value, **{one.check.name: one.verdict.value for one in answers}},
         )
-
-
-def _serving(stores: "Stores", model: str) -> tuple[str, ...]:
-    row = stores.ledger.deployment(model)
-    if row is None:
-        return ()
-    trial = (row.state.get("challenger") or {}).get("version")
-    return tuple(dict.fromkeys(str(one) for one in (row.state.get("previous"), row.state["champion"], trial) if one))

@@ -23,7 +23,7 @@ STYLE = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
 # Every period is monitored; in a history the quiet ones would hide the rest.
 QUIET_ACTIONS = (
     "candidate_built", "champion_watched", "profiled", "alerted", "training_set_frozen", "retrain_requested",
-    "recorded",
+    "recorded", "documents_looked_at",
 )  # fmt: skip
 
 

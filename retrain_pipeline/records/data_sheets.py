@@ -16,7 +16,7 @@ from retrain_pipeline.records.kinds.data_sheet import (
     Said,
     Uses,
 )
-from retrain_pipeline.records.record import enter, records
+from retrain_pipeline.records.record import enter, entered, read_recorded, records
 from retrain_pipeline.records.risks import sensitive_columns
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def write_data_sheets(stores: "Stores", declaration: "Declaration", actor: str) 
     What people said of the sheet before is carried over, with their names and dates: it is about the source.
     """
     model = declaration.spec.name
-    known = list(records(stores, model, DataSheet.KIND))
+    known = entered(stores, model, DataSheet.KIND)
     there = {one.subject for one in known}
-    said = known[-1].read(DataSheet) if known else None
+    said: DataSheet | None = None
     runs: dict[str, list[str]] = {}
     for entry in stores.ledger.entries(model=model, action=FROZEN):
         runs.setdefault(str(entry.subject), []).append(entry.run_id or "")
@@ -55,7 +55,8 @@ def write_data_sheets(stores: "Stores", declaration: "Declaration", actor: str) 
         if artifact in there or not versions:
             continue
         sheet = data_sheet(stores, declaration.spec, artifact, versions, names)
-        if said is not None:
+        if known:
+            said = said or read_recorded(stores, known[-1]).read(DataSheet)
             sheet = sheet.model_copy(update={name: getattr(said, name) for name in QUESTIONS})
         enter(stores, sheet, actor=actor)
 

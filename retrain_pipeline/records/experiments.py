@@ -4,18 +4,20 @@ A run gets its record when it has ended. What it was expected to show was writte
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.records.agreed import differing, protocol_content, protocols
+from retrain_pipeline.records.deviations import enter_deviations
 from retrain_pipeline.records.hypotheses import hypothesis_of
 from retrain_pipeline.records.kinds.experiment import Asked, Experiment, Learned, Outcome, Passed, Spent
 from retrain_pipeline.records.kinds.hypothesis import Hypothesis
 from retrain_pipeline.records.lessons import lesson, why_failed
-from retrain_pipeline.records.record import RECORDED, Recorded, enter, records
+from retrain_pipeline.records.record import RECORDED, Recorded, enter, entered, records
 from retrain_pipeline.triggers.retrain import TERMINAL
 from retrain_pipeline.verdicts import Verdict
 
@@ -40,8 +42,7 @@ def retrain_runs(stores: "Stores", model: str) -> dict[str, bool]:
 
 def recorded_runs(stores: "Stores", model: str) -> list[str]:
     """Return the runs that have an experiment record, one for each record."""
-    entries = stores.ledger.entries(model=model, action=RECORDED)
-    return [str(one.subject) for one in entries if one.payload["kind"] == Experiment.KIND]
+    return [str(one.subject) for one in entered(stores, model, Experiment.KIND)]
 
 
 def lacks_experiment(stores: "Stores", model: str) -> bool:
@@ -54,13 +55,18 @@ def lacks_experiment(stores: "Stores", model: str) -> bool:
 
 
 def write_experiments(stores: "Stores", declaration: "Declaration", actor: str) -> None:
-    """Enter the experiment of every ended run that has none: a step of `settle`."""
+    """Enter the experiment of every ended run that has none, after what was otherwise in it: a step of `settle`.
+
+    A run on record was compared with what was agreed, so a later settling need not read it again. A process that dies
+    between the two is mended by the next, which finds the run without its experiment.
+    """
     model = declaration.spec.name
-    there, under = set(recorded_runs(stores, model)), list[Recorded]()
+    there, under = set(recorded_runs(stores, model)), cache(lambda: judged_under(stores, model))
     for run_id, ended in retrain_runs(stores, model).items():
         if ended and run_id not in there:
-            under = under or judged_under(stores, model)
-            enter(stores, experiment(stores, model, run_id, under), actor=actor)
+            run = experiment(stores, model, run_id, under)
+            enter_deviations(stores, run, actor)
+            enter(stores, run, actor=actor)
 
 
 def judged_under(stores: "Stores", model: str) -> list[Recorded]:
@@ -68,13 +74,15 @@ def judged_under(stores: "Stores", model: str) -> list[Recorded]:
     return list(records(stores, model, Hypothesis.KIND))
 
 
-def experiment(stores: "Stores", model: str, run_id: str, under: Sequence[Recorded] | None = None) -> Experiment:
+def experiment(
+    stores: "Stores", model: str, run_id: str, under: Callable[[], Sequence[Recorded]] | None = None
+) -> Experiment:
     """Return the record of a run that has ended, from what the stores know of it.
 
     Parameters
     ----------
     under
-        `judged_under` of the model, where it is at hand.
+        Returns `judged_under` of the model, for whoever asks for many runs; called only where protocols differ.
 
     Raises
     ------
@@ -97,7 +105,7 @@ def experiment(stores: "Stores", model: str, run_id: str, under: Sequence[Record
         failure_criterion=hypothesis.failure if hypothesis else "none was written",
         protocol=own,
         protocol_version=_version_of(stores, model, own),
-        not_comparable=_others(stores, model, own, run.end, judged_under(stores, model) if under is None else under),
+        not_comparable=_others(stores, model, own, run.end, under or (lambda: judged_under(stores, model))),
         rationale_params=hypothesis.rationale if hypothesis else {},
         author=(run.started or run.end).actor,
         trigger=_asked(run.started),
@@ -252,10 +260,14 @@ def _version_of(stores: "Stores", model: str, digest: str | None) -> int | None:
     return next((one.version for _, one in protocols(stores, model) if one.digest == digest), None)
 
 
-def _others(stores: "Stores", model: str, own: str | None, end: "Entry", under: Sequence[Recorded]) -> tuple[str, ...]:
+def _others(
+    stores: "Stores", model: str, own: str | None, end: "Entry", under: Callable[[], Sequence[Recorded]]
+) -> tuple[str, ...]:
     """Return how many runs began before this one ended under another protocol, with what differs."""
     known = {one.digest: one for _, one in protocols(stores, model)}
-    began = Counter(str(one.document["protocol"]) for one in under if one.entry.seq < end.seq)
+    if set(known) == {own}:
+        return ()  # nothing runs under a protocol that is not on record (`agreed.check_agreed`)
+    began = Counter(str(one.document["protocol"]) for one in under() if one.entry.seq < end.seq)
     told = []
     for digest, count in sorted(began.items(), key=lambda pair: known[pair[0]].version if pair[0] in known else 0):
         if digest == own:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.records.agreed import check_agreed
 from retrain_pipeline.records.kinds.hypothesis import Criterion, Hypothesis
-from retrain_pipeline.records.record import Recorded, enter, records
+from retrain_pipeline.records.record import Recorded, enter, entered, records
 from retrain_pipeline.spec.decision import Decision, read_decisions
 from retrain_pipeline.spec.rationale import KINDS
 
@@ -57,13 +57,15 @@ def written_late(stores: "Stores", model: str) -> list[str]:
     for entry in stores.ledger.entries(model=model, action=("candidate_built", "judged")):
         results.setdefault(entry.run_id or "", entry)
     problems = []
-    for one in records(stores, model, Hypothesis.KIND):
-        result = results.get(one.subject)
-        if result is not None and result.seq < one.entry.seq:
-            words = f"written in entry {one.entry.seq}, after {result.action} in entry {result.seq}"
+    for one in entered(stores, model, Hypothesis.KIND):
+        result = results.get(one.subject or "")
+        if result is None:
+            continue
+        if result.seq < one.seq:
+            words = f"written in entry {one.seq}, after {result.action} in entry {result.seq}"
             problems.append(f"{model} {one.subject}: hypothesis {words}")
-        elif result is not None and result.at_utc < one.entry.at_utc:
-            words = f"entry {one.entry.seq} says {one.entry.at_utc}, the later entry {result.seq} {result.at_utc}"
+        elif result.at_utc < one.at_utc:
+            words = f"entry {one.seq} says {one.at_utc}, the later entry {result.seq} {result.at_utc}"
             problems.append(f"{model} {one.subject}: the clock went back between hypothesis and result: {words}")
     return problems
 

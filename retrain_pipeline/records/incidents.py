@@ -1,4 +1,4 @@
-"""Incidents: a postmortem for each rollback, filled in from the ledger, and deviations from what was agreed."""
+"""Incidents: a postmortem for each rollback, filled in from the ledger, and deviations that people declare."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,6 @@ from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import read_evidence
 from retrain_pipeline.records.history import told
 from retrain_pipeline.records.kinds.deviation import Deviation
-from retrain_pipeline.records.kinds.experiment import Experiment
 from retrain_pipeline.records.kinds.postmortem import Moment, Postmortem
 from retrain_pipeline.records.record import enter, records
 from retrain_pipeline.verdicts import Verdict
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
 
 ROLLED_BACK, WATCHED = "rolled_back", "champion_watched"
-MACHINE = "machine"
 _TIMELINE = 60
 _QUIET = frozenset({"recorded", "alerted", "profiled", "training_set_frozen", "candidate_built"})
 
@@ -89,41 +87,6 @@ def complete_postmortem(
     )  # fmt: skip
     enter(stores, record, actor=actor)
     return record
-
-
-def write_deviations(stores: "Stores", declaration: "Declaration", actor: str) -> None:
-    """Enter where a run was otherwise than the first run under its protocol, or its work tree had changes.
-
-    A step of `settle`. What somebody has explained stands in a newer record of the same run.
-    """
-    model = declaration.spec.name
-    there = {(one.subject, one.document["what"]) for one in records(stores, model, Deviation.KIND)}
-    first: dict[str, Experiment] = {}
-    for one in records(stores, model, Experiment.KIND):
-        run = one.read(Experiment)
-        for agreed, what in _deviations(run, first):
-            if (run.subject, what) not in there:
-                record = Deviation.make(model=model, subject=run.subject, found_by=MACHINE, agreed=agreed, what=what)
-                enter(stores, record, actor=actor)
-        if run.protocol is not None and run.environment is not None:
-            first.setdefault(run.protocol, run)
-
-
-def _deviations(run: Experiment, first: dict[str, Experiment]) -> list[tuple[str, str]]:
-    found = []
-    if run.code is not None and run.code.dirty:
-        agreed = f"the code of commit {run.code.commit}"
-        found.append((agreed, f"the work tree had changes, kept as patch {run.code.diff_digest}"))
-    began = first.get(run.protocol or "")
-    if began is not None and run.environment not in (None, began.environment):
-        agreed = (
-            f"environment {began.environment} of {began.run_id}, the first run under protocol {run.protocol_version}"
-        )
-        found.append((agreed, f"the environment is {run.environment}"))
-    if run.budget is not None and run.budget.over:
-        agreed = f"{run.budget.wall_seconds_limit:g} s and {run.budget.peak_rss_mb_limit:g} MB of training"
-        found.append((agreed, f"the training went over its budget: {', '.join(run.budget.over)}"))
-    return found
 
 
 def deviate(

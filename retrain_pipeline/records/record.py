@@ -17,6 +17,8 @@ from retrain_pipeline.redaction import redacted_values
 from retrain_pipeline.strict import Strict
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from retrain_pipeline.ledger.entries import Entry
     from retrain_pipeline.stores import Stores
 
@@ -59,6 +61,12 @@ T = TypeVar("T", bound=Record)
 def person(default: Any = ..., **more: Any) -> Any:
     """Return a pydantic field that a person fills in; all others are filled from the stores."""
     return Field(default, json_schema_extra={"by": "person"}, **more)
+
+
+def is_persons(field: "FieldInfo") -> bool:
+    """Return whether people fill in a field."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and extra.get("by") == "person"
 
 
 @dataclass(frozen=True)
@@ -118,11 +126,18 @@ def records(
     RecordRefused
         At one whose bytes are missing or damaged.
     """
-    for entry in stores.ledger.entries(model=model, action=RECORDED, subject=subject):
+    for entry in entered(stores, model, kind, subject=subject):
         if until_seq is not None and entry.seq > until_seq:
             return
-        if kind is None or entry.payload["kind"] == kind:
-            yield _recorded(stores, entry)
+        yield read_recorded(stores, entry)
+
+
+def entered(
+    stores: "Stores", model: str, kind: str | None = None, *, subject: str | None = None, after_seq: int = 0
+) -> "list[Entry]":
+    """Return the entries of records, oldest first: for questions that need none of the documents."""
+    found = stores.ledger.entries(model=model, action=RECORDED, subject=subject, after_seq=after_seq)
+    return [one for one in found if kind is None or one.payload["kind"] == kind]
 
 
 def newest_records(stores: "Stores", model: str, kind: str, subject: str, n: int) -> list[Recorded]:
@@ -138,10 +153,17 @@ def newest_records(stores: "Stores", model: str, kind: str, subject: str, n: int
         found = [one for one in entries if one.payload["kind"] == kind][:n]
         if len(found) == n or limit is None or len(entries) < limit:
             break
-    return [_recorded(stores, one) for one in found]
+    return [read_recorded(stores, one) for one in found]
 
 
-def _recorded(stores: "Stores", entry: "Entry") -> Recorded:
+def read_recorded(stores: "Stores", entry: "Entry") -> Recorded:
+    """Return the record that an entry names.
+
+    Raises
+    ------
+    RecordRefused
+        When its bytes are missing or damaged.
+    """
     digest = str(entry.payload["record"])
     try:
         document = stores.artifacts.get_json(digest)

@@ -6,7 +6,7 @@ from typing import Any
 
 from retrain_pipeline.records.kinds import kinds
 from retrain_pipeline.records.kinds.card_document import CardDocument
-from retrain_pipeline.records.record import Record
+from retrain_pipeline.records.record import Record, is_persons
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,8 +37,4 @@ def write_schemas(folder: Path) -> list[Path]:
 
 def by_person(kind: type[Record]) -> tuple[str, ...]:
     """Return the fields of a kind that people fill in."""
-    return tuple(
-        name
-        for name, field in kind.model_fields.items()
-        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("by") == "person"
-    )
+    return tuple(name for name, field in kind.model_fields.items() if is_persons(field))

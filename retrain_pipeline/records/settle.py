@@ -26,7 +26,7 @@ def steps() -> tuple[Step, ...]:
     from retrain_pipeline.records.effects import score_effects
     from retrain_pipeline.records.experiments import write_experiments
     from retrain_pipeline.records.impact import write_briefs
-    from retrain_pipeline.records.incidents import write_deviations, write_postmortems
+    from retrain_pipeline.records.incidents import write_postmortems
     from retrain_pipeline.records.releases import write_release_notes
     from retrain_pipeline.records.risks import register_risks
 
@@ -42,7 +42,6 @@ def steps() -> tuple[Step, ...]:
         score_effects,
         write_briefs,
         write_postmortems,
-        write_deviations,
         write_cards,
     )
 

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
 from retrain_pipeline.records.kinds import kinds
-from retrain_pipeline.records.record import Record, Recorded
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
+from retrain_pipeline.records.record import Record, Recorded, is_persons
 
 _HEAD = ("schema_", "model", "subject")
 
@@ -45,7 +42,7 @@ def filled(recorded: Iterable[Recorded], kinds: Mapping[str, type[Record]]) -> d
         if (kind := kinds.get(one.kind)) is None:
             continue
         count = counted.setdefault(one.kind, [0, 0])
-        for by_person in _fields(kind, one.document, by_person=False):
+        for _, by_person in filled_fields(kind, one.document):
             count[by_person] += 1
     return {kind: Filled(*count) for kind, count in sorted(counted.items())}
 
@@ -55,20 +52,20 @@ def overall(by_kind: Mapping[str, Filled]) -> Filled:
     return Filled(sum(one.machine for one in by_kind.values()), sum(one.person for one in by_kind.values()))
 
 
-def _fields(kind: type[BaseModel], document: Mapping[str, Any], *, by_person: bool) -> Iterator[bool]:
-    """Yield of each field that holds something whether a person filled it in; of a nested model, its own fields."""
+def filled_fields(
+    kind: type[BaseModel], document: Mapping[str, Any], *, place: str = "", by_person: bool = False
+) -> Iterator[tuple[str, bool]]:
+    """Yield, of each field that holds something, its JSON pointer and whether a person filled it in.
+
+    Of a nested model these are its own fields. What names a record (schema, model, subject) does not count.
+    """
     for name, field in kind.model_fields.items():
-        value = document.get(field.alias or name)
+        key = field.alias or name
+        value = document.get(key)
         if (issubclass(kind, Record) and name in _HEAD) or value in (None, "", [], {}):
             continue
-        people = by_person or _is_persons(field)
-        nested = field.annotation
+        people, nested = by_person or is_persons(field), field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel) and isinstance(value, dict):
-            yield from _fields(nested, value, by_person=people)
+            yield from filled_fields(nested, value, place=f"{place}/{key}", by_person=people)
         else:
-            yield people
-
-
-def _is_persons(field: "FieldInfo") -> bool:
-    extra = field.json_schema_extra
-    return isinstance(extra, dict) and extra.get("by") == "person"
+            yield f"{place}/{key}", people

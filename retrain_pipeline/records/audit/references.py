@@ -12,6 +12,7 @@ from retrain_pipeline.learning.versions import REGISTERED, read_manifest
 from retrain_pipeline.records.kinds.audit import Audit
 from retrain_pipeline.records.record import RECORDED
 from retrain_pipeline.records.retirement import removed_digests
+from retrain_pipeline.records.truth.looked import serving
 
 if TYPE_CHECKING:
     from retrain_pipeline.lake.tables import Snapshot
@@ -61,8 +62,8 @@ class Looked:
 def look_up(stores: "Stores", model: str, decisions: "list[Decision]") -> Looked:
     """Read again, by digest, all that a model's entries, records, evidence, manifests and decisions name.
 
-    Tables of the lake are looked up at the versions that training sets were frozen at; the rows of the champion's are
-    read and hashed again.
+    Tables of the lake are looked up at the versions that training sets were frozen at; the rows of those of
+    champion, predecessor and the version on trial are read and hashed again.
     """
     removed, seen = removed_digests(stores, model), dict[str, str]()
     dead, buried = list[Dead](), list[str]()
@@ -164,8 +165,7 @@ def _of_decisions(decisions: "list[Decision]") -> Iterator[Reference]:
 
 def _tables(stores: "Stores", model: str) -> Iterator[Dead]:
     """Yield what was looked for in the lake; `words` is empty where it is there."""
-    row = stores.ledger.deployment(model)
-    champion = row.state["champion"] if row else None
+    answering = serving(stores, model)
     known: dict[tuple[str, str, int], set[str] | str] = {}
     for entry in stores.ledger.entries(model=model, action=REGISTERED):
         version = str(entry.subject)
@@ -175,7 +175,7 @@ def _tables(stores: "Stores", model: str) -> Iterator[Dead]:
             continue  # told where the manifest is named
         for one in (frozen.features, frozen.labels):
             what = f"{one.model}/{one.table} version {one.version}"
-            yield Dead(what, f"training set of {version}", _lost(stores, one, known, whole=version == champion))
+            yield Dead(what, f"training set of {version}", _lost(stores, one, known, whole=version in answering))
 
 
 def _lost(stores: "Stores", one: "Snapshot", known: dict[tuple[str, str, int], set[str] | str], *, whole: bool) -> str:

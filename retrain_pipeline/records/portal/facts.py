@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.records.audit.fields import filled_fields, record_kinds
 from retrain_pipeline.records.portal.prose import sections_of
+from retrain_pipeline.records.schemas import by_person
 
 if TYPE_CHECKING:
     from retrain_pipeline.artifacts import Artifacts
@@ -16,8 +18,17 @@ _FILE = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{40,64}")
 _MOST_NAMES = 400
 _MOST_TEXT = 6000
-_FORMAT = 1
+_FORMAT = 2
 """Raised when what is kept of a document changes."""
+
+
+def whose(document: dict[str, Any]) -> dict[str, bool]:
+    """Return the filled fields of a record by JSON pointer, and whether people filled each in, as the audit counts.
+
+    Nothing of a kind that this release does not know.
+    """
+    kind = record_kinds().get(str(document.get("schema")).partition("/")[0])
+    return dict(filled_fields(kind, document)) if kind else {}
 
 
 class Facts:
@@ -31,6 +42,7 @@ class Facts:
 
     def __init__(self, artifacts: "Artifacts", before: dict[str, Any]) -> None:
         self._artifacts, self._before = artifacts, before
+        self._format = f"{_FORMAT}-{digest_of({name: by_person(kind) for name, kind in record_kinds().items()})[:8]}"
         self.used: dict[str, Any] = {}
         """What this build was told: what the next one may have."""
 
@@ -94,7 +106,7 @@ class Facts:
     def _told(
         self, kind: str, digest: str, tell: Callable[[dict[str, Any]], dict[str, Any]], *, read: bool = True
     ) -> dict[str, Any]:
-        key = f"{kind}/{_FORMAT}:{digest}"
+        key = f"{kind}/{self._format}:{digest}"
         if key not in self.used:
             kept = self._before.get(key)
             if kept is None:
@@ -205,6 +217,7 @@ def _record(document: dict[str, Any]) -> dict[str, Any]:
         "head": {name: value[:400] if isinstance(value, str) else value for name, value in head.items()},
         "names": sorted(set(_names(document)))[:_MOST_NAMES],
         "text": " ".join(_texts(document))[:_MOST_TEXT],
+        "whose": whose(document),
         **({"front": document["front"]} if isinstance(document.get("front"), dict) else {}),
         **{name: document[name] for name in _KEPT if name in document},
     }

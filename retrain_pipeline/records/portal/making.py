@@ -10,7 +10,7 @@ from retrain_pipeline.canonical import sha256
 from retrain_pipeline.records.portal.links import page_of, version_page
 from retrain_pipeline.records.portal.site import Page
 from retrain_pipeline.records.portal.terms import anchor
-from retrain_pipeline.records.portal.tree import anchor_of, tree
+from retrain_pipeline.records.portal.tree import BY_PEOPLE, anchor_of, tree
 from retrain_pipeline.records.portal.words import day, finalized, markdown, minute, number, several
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class Maker:
         environment.filters |= {"anchor": anchor, "place": anchor_of, "json": _json, "several": several}
         environment.globals |= {
             "tree": tree,
+            "by_people": BY_PEOPLE,
+            "people": lambda whose: {place for place, by_people in whose.items() if by_people},
             "page_of": page_of,
             "version_page": version_page,
             "tabs": TABS,

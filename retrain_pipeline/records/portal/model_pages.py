@@ -168,7 +168,8 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _record_line(shelf: Shelf, kept: Any) -> dict[str, Any]:
+def _record_line(shelf: Shelf, kept: Kept) -> dict[str, Any]:
+    people = any(kept.facts.get("whose", {}).values())
     return {
         "kind": kept.kind,
         "subject": kept.subject,
@@ -177,7 +178,11 @@ def _record_line(shelf: Shelf, kept: Any) -> dict[str, Any]:
         "about": shelf.book.page(kept.subject),
         "at": kept.entry.at_utc,
         "actor": kept.entry.actor,
-        "facets": {"kind": [kept.kind.replace("_", " ")]},
+        "people": people,
+        "facets": {
+            "kind": [kept.kind.replace("_", " ")],
+            "filled in by": ["people, too" if people else "machine alone"],
+        },
     }
 
 

@@ -86,8 +86,8 @@ class Box:
 def diagram(title: str, boxes: Sequence[Box], edges: Sequence[tuple[str, str]]) -> "Markup":
     """Return boxes in columns, each right of all that it is made from, with lines between them.
 
-    A chain too long for a page goes down instead. Edges that close a circle are drawn, but move nobody on. Who sees no
-    picture hears each box with those that lead to it; one with links is a group, since nobody gets at links in an image.
+    A chain too long for a page goes down instead. Edges that close a circle are drawn, but move nobody on. It is a
+    group, since nobody gets at links in an image; who sees no picture hears each box with those that lead to it.
     """
     from markupsafe import Markup, escape
 

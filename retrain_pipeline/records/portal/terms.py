@@ -85,7 +85,7 @@ STREAMS = {
 }  # fmt: skip
 """Of which stream an entry of the ledger is, by its action; all others are of the model."""
 
-QUIET = ("candidate_built", "champion_watched", "profiled", "retrain_requested")
+QUIET = ("candidate_built", "champion_watched", "profiled", "retrain_requested", "documents_looked_at")
 """Entries that are left out of the timeline: others say the same."""
 
 

@@ -126,6 +126,7 @@ def _record(make: Maker, shelf: Shelf, kept: Kept) -> Page:
         "at": kept.entry.at_utc,
         "actor": kept.entry.actor,
         "links": links,
+        "whose": kept.facts.get("whose", {}),
         "others": [[one.entry.at_utc, record_page(shelf.name, one.kind, one.digest), one.digest] for one in same],
         "named_by": [one.__dict__ for one in shelf.book.naming[here][:_NAMED]],
         "judged_under": _judged_under(shelf, kept),

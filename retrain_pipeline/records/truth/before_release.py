@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.records.settle import settle
 from retrain_pipeline.records.truth.context import Context
+from retrain_pipeline.records.truth.looked import LOOKED
 from retrain_pipeline.records.truth.verify import CHECKS, verify
 from retrain_pipeline.release.documents import VERIFIED
 
@@ -52,7 +53,7 @@ def verify_before_release(
     report = stores.artifacts.put_json(found.document())
     verdict = found.verdict_allowing(MAY_BE_OPEN)
     bad = [f"{one.check.name} {one.verdict.value}: {one.words}" for one in found.answers if one.problems]
-    newest = max((entry.seq for entry in context.entries if entry.action != VERIFIED), default=0)
+    newest = max((entry.seq for entry in context.entries if entry.action not in (VERIFIED, LOOKED)), default=0)
     payload = {
         "verdict": verdict.value,
         "words": ("; ".join(bad) or f"{len(found.answers)} checks of {', '.join(lineage)} pass")[:2000],

@@ -12,6 +12,7 @@ from retrain_pipeline.governance.owners import Owners, project_owners
 from retrain_pipeline.records.cards import documented
 from retrain_pipeline.records.kinds.card import ModelCard
 from retrain_pipeline.records.record import RECORDED, Recorded, RecordRefused
+from retrain_pipeline.records.truth.looked import NOTHING, Looked
 from retrain_pipeline.spec.checklist import Checklist, ChecklistRefused, read_checklist
 from retrain_pipeline.spec.decision import Decision, DecisionRefused, read_decisions
 from retrain_pipeline.spec.risks import RiskAssessment, RisksRefused, read_risks
@@ -63,6 +64,9 @@ class Context:
         A folder with a built portal.
     runs
         Retrain runs that an orchestrator knows, where somebody asked it.
+    looked
+        What an earlier look found well: of records up to then, only those of `versions` and the newest of each kind
+        are looked at again. Default: everything is looked at.
     """
 
     stores: "Stores"
@@ -71,6 +75,7 @@ class Context:
     only: tuple[str, ...] | None = None
     portal: Path | None = None
     runs: "Sequence[KnownRun] | None" = None
+    looked: Looked = NOTHING
 
     @property
     def model(self) -> str:
@@ -125,10 +130,13 @@ class Context:
 
     @cached_property
     def recorded(self) -> list[Recorded | tuple["Entry", str]]:
-        """Every record, oldest first; of one whose bytes cannot be read, its entry and why."""
+        """Every record that is to be looked at, oldest first; of one whose bytes cannot be read, its entry and why."""
         found: list[Recorded | tuple[Entry, str]] = []
-        for entry in self.entries:
-            if entry.action != RECORDED:
+        entries = [one for one in self.entries if one.action == RECORDED]
+        newest = {one.payload.get("kind"): one.seq for one in entries}
+        for entry in entries:
+            about = entry.seq in newest.values() or entry.subject in self.versions
+            if entry.seq <= self.looked.until_seq and not about:
                 continue
             try:
                 digest = str(entry.payload["record"])

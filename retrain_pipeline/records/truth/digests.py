@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import read_evidence
+from retrain_pipeline.lake.errors import SnapshotChanged
 from retrain_pipeline.learning.training_set import read_training_set
 from retrain_pipeline.learning.versions import read_manifest
 from retrain_pipeline.records.retirement import removed_digests
@@ -12,13 +13,17 @@ from retrain_pipeline.records.truth.finding import Finding, right, wrong
 
 if TYPE_CHECKING:
     from retrain_pipeline.learning.manifest import VersionManifest
+    from retrain_pipeline.learning.training_set import TrainingSet
     from retrain_pipeline.records.truth.context import Context, OnRecord
 
 _RESTORE = "restore it from a backup; else retrain"
 
 
 def digests_hash(context: "Context") -> Iterator[Finding]:
-    """Read again, hashing: of every documented version the bytes, the frozen rows, and what its card names."""
+    """Read again, hashing: of every documented version the bytes, the frozen rows, and what its card names.
+
+    Rows that an earlier look hashed are looked for, not read: that takes as long as there are rows.
+    """
     for version in context.versions:
         thing = f"version {version}"
         try:
@@ -48,10 +53,28 @@ def _rows(context: "Context", thing: str, manifest: "VersionManifest") -> Findin
     what, frozen = f"training set of {thing}", manifest.frozen
     place = f"features at table version {frozen.features.version}, labels at {frozen.labels.version}"
     try:
-        read_training_set(context.stores, frozen)
+        if manifest.version in context.looked.rows:
+            _look_for(context, frozen)
+        else:
+            read_training_set(context.stores, frozen)
     except PermanentError as error:
         return wrong(what, place, str(error), "restore the tables from a backup; else retrain")
     return right(what, place)
+
+
+def _look_for(context: "Context", frozen: "TrainingSet") -> None:
+    """Look for the periods of a training set in its table versions, without reading their rows.
+
+    Raises
+    ------
+    SnapshotChanged
+        When one is not there any more.
+    """
+    for one in (frozen.features, frozen.labels):
+        there = context.stores.lake.partitions(one.model, one.table, one.version)
+        if missing := sorted(set(one.periods) - set(there)):
+            words = f"{one.model}/{one.table} at version {one.version} lost {', '.join(missing[:3])}"
+            raise SnapshotChanged(f"{words} ({len(missing)} of {len(one.periods)} periods)")
 
 
 def _judgements(context: "Context", version: str) -> Iterator[Finding]:

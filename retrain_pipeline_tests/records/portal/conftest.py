@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retrain_pipeline.records.kinds.deviation import Deviation
 from retrain_pipeline.records.portal.build import build_portal
 from retrain_pipeline.records.record import enter
 from retrain_pipeline.stores import Stores, open_stores
@@ -42,6 +43,10 @@ def write_all(stores: Stores) -> Written:
         lesson="more rows are needed", version=bikes.champion, links={"decision": first},
     )  # fmt: skip
     enter(stores, tried, actor="test")
+    found = {"model": "bikes", "subject": "run-bikes-00003", "found_by": "machine", "agreed": "python 3.11"}
+    enter(stores, Deviation.make(**found, what="python 3.12"), actor="test")
+    told = {"why": "the machine was new", "expected": "nothing", "by": "ann"}
+    enter(stores, Deviation.make(**found, what="python 3.12", **told), actor="test")
     bikes.roll_back("odd scores at night")
     loans = Written(stores, "loans", statement=HOSTILE, words=HOSTILE, metric="brier")
     loans.decide(

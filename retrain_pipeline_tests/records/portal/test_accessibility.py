@@ -114,7 +114,7 @@ def test_what_violates_wcag_is_found(browser, site, screen):
     browser.get((site / "m" / "bikes" / "lineage.html").as_uri())
     browser.execute_script(
         "document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"data:,\"><input type=text>"
-        "<p class=pale>pale</p><a href=\"#main\"></a>');"
+        '<p class=pale>pale</p><a href="#main"></a>\');'
         "document.querySelector('.pale').style.color = '#bbb';"
         "document.documentElement.removeAttribute('lang');"
         "document.querySelectorAll('.diagram').forEach((one) => one.setAttribute('role', 'img'));"

@@ -8,12 +8,15 @@ import pytest
 
 from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.names import NameRefused
+from retrain_pipeline.records.audit.fields import filled, record_kinds
 from retrain_pipeline.records.history import UnknownVersion
 from retrain_pipeline.records.portal.build import build_portal
-from retrain_pipeline.records.portal.links import evidence_page, version_page
+from retrain_pipeline.records.portal.links import evidence_page, record_page, version_page
 from retrain_pipeline.records.portal.site import PortalRefused
 from retrain_pipeline.records.portal.terms import GATES, METRICS, stream_of
+from retrain_pipeline.records.portal.tree import BY_PEOPLE
 from retrain_pipeline.records.portal.words import MOST_WORDS, markdown, shown, story_of
+from retrain_pipeline.records.record import records
 from retrain_pipeline.stores import open_stores
 from retrain_pipeline_tests.records.portal.conftest import GRAPH, HOSTILE
 from retrain_pipeline_tests.records.portal.written import Written
@@ -177,6 +180,27 @@ def test_the_changelog_has_three_streams_from_the_documents(made):
     assert "gates.margin" in page
     assert "params.max_depth" in page
     assert "training rows" in page
+
+
+def test_what_people_filled_in_is_marked_as_the_audit_counts_it(made):
+    stores, site = made
+    people = {}
+    for one in records(stores, "bikes"):
+        page = (site / record_page("bikes", one.kind, one.digest)).read_text()
+        counted = filled([one], record_kinds())[one.kind]
+        tree = page[page.index('<div class="tree">') :]
+        assert tree.count(BY_PEOPLE) == counted.person
+        many = f"{counted.machine + counted.person} fields that hold something"
+        assert (f"{counted.person} of {many}" if counted.person else f"in all {many}") in page
+        people.setdefault(one.kind, []).append(counted.person)
+    assert people["deviation"] == [0, 3]
+    assert min(people["decision"]) > 3
+    *_, explained = records(stores, "bikes", "deviation")
+    page = (site / record_page("bikes", "deviation", explained.digest)).read_text()
+    assert f"<dt>why {BY_PEOPLE}</dt>" in page
+    assert "<dt>what</dt>" in page
+    listed = (site / "m" / "bikes" / "records.html").read_text()
+    assert listed.count(f"</a> {BY_PEOPLE}</th>") == sum(many > 0 for kind in people.values() for many in kind)
 
 
 def test_failed_experiments_are_there_with_reason_and_lesson(made):
