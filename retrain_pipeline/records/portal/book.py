@@ -52,10 +52,15 @@ class Book:
         self._past = past
         self._known: dict[str, str] = {}
         self.decisions = _decisions(past)
+        self.line_of = {digest: line for line in self.decisions for digest in line.digests}
+        """The decision that a record is of, by the record's digest."""
+        self.same: dict[tuple[str, str], list[Kept]] = defaultdict(list)
+        """The records of a kind about a subject, oldest first."""
         self.naming: dict[str, list[Reference]] = defaultdict(list)
         self._know_versions(past)
         self._know_records(past)
         for kept in past.records:
+            self.same[kept.kind, kept.subject].append(kept)
             here = record_page(past.model, kept.kind, kept.digest)
             for name in sorted({kept.subject, *kept.facts.get("names", ())}):
                 page = self._known.get(name)

@@ -1,6 +1,5 @@
 """A static site of everything on record: from the stores alone, the same bytes from the same stores."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.names import check_name
 from retrain_pipeline.records.history import UnknownVersion
-from retrain_pipeline.records.portal.book import FACETS, Book, Shelf, title_of
+from retrain_pipeline.records.portal.book import FACETS, Book, Shelf
 from retrain_pipeline.records.portal.facts import Facts
-from retrain_pipeline.records.portal.links import record_page
 from retrain_pipeline.records.portal.making import Maker
 from retrain_pipeline.records.portal.model_pages import model_pages, state_of
 from retrain_pipeline.records.portal.past import Past
-from retrain_pipeline.records.portal.releases import Release, releases
+from retrain_pipeline.records.portal.releases import releases
+from retrain_pipeline.records.portal.searching import SearchPart, search_list, search_parts
 from retrain_pipeline.records.portal.site import Page, PortalRefused, Site, Written
 from retrain_pipeline.records.portal.terms import GATES, METRICS, TERMS
 from retrain_pipeline.records.portal.thing_pages import thing_pages
-from retrain_pipeline.records.portal.words import shown
 
 if TYPE_CHECKING:
     from retrain_pipeline.stores import Stores
@@ -74,13 +72,14 @@ def build_portal(
         if not shelf.past.entries:
             words = f"nothing up to entry {until}" if until is not None else "nothing"
             raise UnknownVersion(f"{shelf.name}: the ledger knows {words} of this model; `status` lists those it knows")
-    make, pages, documents = Maker(then), list[Page](), list[dict[str, str]]()
+    make, pages, parts = Maker(then), list[Page](), list[SearchPart]()
     for shelf in shelves:
         found = releases(shelf.past)
         pages += model_pages(make, shelf, found)
         pages += thing_pages(make, shelf, found)
-        documents += _searched(shelf, found)
-    pages += _site_pages(make, shelves, documents)
+        parts += search_parts(shelf, found)
+    pages += [one.page for one in parts]
+    pages += _site_pages(make, shelves, parts)
     pages += make.static()
     written: Written = site.write(pages, facts.used)
     return Built(
@@ -143,7 +142,7 @@ def _shelf(stores: "Stores", facts: Facts, name: str, until: int | None, graph: 
     return Shelf(past, Book(past), assets)
 
 
-def _site_pages(make: Maker, shelves: list[Shelf], documents: list[dict[str, str]]) -> list[Page]:
+def _site_pages(make: Maker, shelves: list[Shelf], parts: list[SearchPart]) -> list[Page]:
     cards = [_card(shelf) for shelf in shelves]
     values: dict[str, dict[str, list[list[str]]]] = {name: {} for name in FACETS}
     for card in cards:
@@ -152,26 +151,19 @@ def _site_pages(make: Maker, shelves: list[Shelf], documents: list[dict[str, str
                 values[name].setdefault(value, []).append([card["name"], card["path"]])
     topics = {name: dict(sorted(found_in.items())) for name, found_in in values.items()}
     head = {"model": None, "tab": ""}
-    found = json.dumps(documents, ensure_ascii=True, sort_keys=True).replace("<", "\\u003c")
     totals = {
         "models": len(cards),
         "versions": sum(one["state"]["versions"] for one in cards),
         "decisions": sum(len(shelf.book.decisions) for shelf in shelves),
-        "documents": len(documents),
+        "documents": sum(one.documents for one in parts),
     }
     glossary = {"Gates": GATES, "Metrics": METRICS, "Terms": TERMS}
     return [
         make.page("index.html", "index.html.j2", {**head, "title": "Models", "cards": cards, "totals": totals}),
         make.page("topics.html", "topics.html.j2", {**head, "title": "Topics", "topics": topics, "names": FACETS}),
         make.page("glossary.html", "glossary.html.j2", {**head, "title": "Glossary", "parts": glossary}),
-        _data("search.js", f"self.PORTAL = {found};\n".encode()),
+        search_list(parts),
     ]
-
-
-def _data(path: str, data: bytes) -> Page:
-    from retrain_pipeline.canonical import sha256
-
-    return Page(path, sha256(data), lambda: data)
 
 
 def _card(shelf: Shelf) -> dict[str, Any]:
@@ -185,46 +177,3 @@ def _card(shelf: Shelf) -> dict[str, Any]:
         "said": facets,
         "facets": {FACETS[name].lower(): values for name, values in facets.items()},
     }
-
-
-def _searched(shelf: Shelf, found: list[Release]) -> list[dict[str, str]]:
-    """Return what search looks through: a document a page, as text."""
-    told = {one.name: f"{one.story} {one.ended}" for one in found}
-    problem = shelf.past.declaration.get("problem") or {}
-    documents = [_document("model", shelf.name, shelf.front(), str(problem.get("statement") or ""), shelf.name)]
-    runs = {one.version: one for one in shelf.past.runs if one.version}
-    for version in shelf.past.versions:
-        run = runs.get(version.name)
-        words = [
-            told.get(version.name, ""),
-            version.verdict,
-            str(version.facts.get("candidate") or ""),
-            *(
-                f"{gate} {verdict}: {said}"
-                for gate, verdict, said in version.judged.get("gates") or ()
-                if verdict != "PASS"
-            ),
-            *(run.reasons if run else ()),
-            *(
-                str(one.payload.get("because") or one.payload.get("words") or "")
-                for one in version.entries
-                if one.action in ("rolled_back", "withdrawn", "rejected", "approved", "refused")
-            ),
-        ]
-        path = shelf.book.page(version.name) or shelf.front()
-        documents.append(_document("version", version.name, path, " ".join(words), shelf.name))
-    for run in shelf.past.runs:
-        if run.version is None:
-            path = shelf.front().replace("index.html", "experiments.html")
-            text = " ".join([*run.reasons, run.words])
-            documents.append(_document("experiment", f"run {run.run_id[:8]}", path, text, shelf.name))
-    for kept in shelf.past.records:
-        path = record_page(shelf.name, kept.kind, kept.digest)
-        text = str(kept.facts.get("text") or "")
-        documents.append(_document(kept.kind.replace("_", " "), title_of(kept), path, text, shelf.name))
-    return documents
-
-
-def _document(kind: str, title: str, path: str, text: str, model: str) -> dict[str, str]:
-    cut = " ".join(shown(text).split())[:4000]
-    return {"k": kind, "t": shown(title), "u": path, "x": cut, "m": model}

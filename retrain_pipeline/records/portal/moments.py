@@ -40,7 +40,6 @@ def _snapshots(shelf: Shelf, wanted: set[int]) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     verdicts: Counter[str] = Counter()
     monitored, versions, runs, decisions = "", 0, 0, dict[str, str]()
-    line_of = {digest: line for line in shelf.book.decisions for digest in line.digests}
     status_of = {kept.digest: str(said(kept, "status") or "") for kept in shelf.past.records}
     for entry in shelf.past.entries:
         if entry.action == "monitored":
@@ -49,7 +48,7 @@ def _snapshots(shelf: Shelf, wanted: set[int]) -> dict[int, dict[str, Any]]:
             verdicts[str(entry.payload.get("verdict"))] += 1
         versions += entry.action == "candidate_registered"
         runs += entry.action == "retrain_started"
-        line = line_of.get(str(entry.payload.get("record"))) if entry.action == "recorded" else None
+        line = shelf.book.line_of.get(str(entry.payload.get("record"))) if entry.action == "recorded" else None
         if line is not None:
             decisions[line.id] = status_of.get(str(entry.payload["record"])) or line.status
         if entry.seq in wanted:

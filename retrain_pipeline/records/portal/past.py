@@ -54,6 +54,8 @@ class Run:
     """A retrain, from what asked for it to what it came to; a run that made no version is one, too."""
 
     run_id: str
+    seq: int
+    """Its first entry."""
     at_utc: str
     as_of: str | None
     kind: str
@@ -187,6 +189,7 @@ class Past:
             runs.append(
                 Run(
                     run_id,
+                    first.seq,
                     first.at_utc,
                     payload.get("as_of") or facts.get("as_of"),
                     str(payload.get("kind") or "unknown"),

@@ -110,13 +110,13 @@ def _evidence(make: Maker, shelf: Shelf, version: Version, digest: str) -> Page:
 
 def _record(make: Maker, shelf: Shelf, kept: Kept) -> Page:
     here = record_page(shelf.name, kept.kind, kept.digest)
-    same = [one for one in shelf.past.records if one.kind == kept.kind and one.subject == kept.subject]
+    same = shelf.book.same[kept.kind, kept.subject]
     names = [*kept.facts.get("names", ()), kept.subject]
     links = {name: page for name, page in shelf.book.links(names).items() if page != here}
     told_in = shelf.book.page(kept.facts.get("head", {}).get("evidence"))
     if told_in is not None:
         links[EVIDENCE] = told_in
-    line = next((one for one in shelf.book.decisions if kept.digest in one.digests), None)
+    line = shelf.book.line_of.get(kept.digest)
     context = {
         **head(shelf, "decisions" if kept.kind == DECISION else "records", title_of(kept)),
         "kind": kept.kind,

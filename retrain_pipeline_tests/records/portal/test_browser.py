@@ -6,8 +6,10 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +71,18 @@ return bad;
 """
 
 
+def searched(browser) -> list:
+    """Return the results once every part of what is searched was read."""
+
+    def all_read(_) -> bool:
+        told = browser.find_element(By.CSS_SELECTOR, "[data-search-count]").text
+        return re.fullmatch(r"\d+ found(, the first 50 are shown)?", told) is not None
+
+    missing = (NoSuchElementException, StaleElementReferenceException)
+    WebDriverWait(browser, 20, ignored_exceptions=missing).until(all_read)
+    return browser.find_elements(By.CSS_SELECTOR, "[data-search-results] a")
+
+
 def open_page(browser, site: Path, name: str, query: str = "") -> None:
     browser.get((site / name).as_uri() + query)
 
@@ -86,11 +100,10 @@ def test_search_finds_what_is_on_record_and_leads_there(browser, site):
     open_page(browser, site, "index.html")
     field = browser.find_element(By.ID, "q")
     field.send_keys("odd scores night")
-    hits = browser.find_elements(By.CSS_SELECTOR, "[data-search-results] a")
-    assert hits, "the reason of a rollback is found"
+    assert searched(browser), "the reason of a rollback is found"
     field.clear()
     field.send_keys("corners")
-    (hit,) = browser.find_elements(By.CSS_SELECTOR, "[data-search-results] a")
+    (hit,) = searched(browser)
     assert hit.text == "A tree", "the text of a decision's file is found"
     assert browser.find_element(By.CSS_SELECTOR, "[data-search-results] mark").text == "corners"
     hit.click()
@@ -98,7 +111,7 @@ def test_search_finds_what_is_on_record_and_leads_there(browser, site):
     assert "/r/decision-" in browser.current_url
     field = browser.find_element(By.ID, "q-top")
     field.send_keys("zebra", Keys.ENTER)
-    assert "0 found" in browser.find_element(By.CSS_SELECTOR, "[data-search-count]").text
+    assert searched(browser) == []
 
 
 @pytest.mark.requirement("A33")
@@ -173,7 +186,7 @@ def test_hostile_text_is_text_and_nothing_leaves_the_machine(browser, site):
             "a => /^on/i.test(a.name) || /^\\s*javascript:/i.test(a.value)))"
         ), name
     open_page(browser, site, "index.html", "?q=%3Cscript%3E")
-    assert browser.find_elements(By.CSS_SELECTOR, "[data-search-results] a"), "hostile text is found as text"
+    assert searched(browser), "hostile text is found as text"
     assert browser.execute_script("return window.hit === undefined && document.querySelectorAll('img').length === 0")
     for name in version_pages(site, "loans"):
         open_page(browser, site, name)

@@ -266,10 +266,13 @@ def test_text_of_others_is_shown_as_text(made):
     assert shown("2025-01-06 2025-01-13 and 0.4536271839201") == "2025-01-06 2025-01-13 and 0.4536271839201"
     assert shown("4111 1111 1111 1112") == "4111 1111 1111 1112", "no card number: its check digit is wrong"
     _, site = made
-    search = (site / "search.js").read_text()
-    assert "<" not in search
-    assert "lovelace@example.org" not in search
-    assert json.loads(search.removeprefix("self.PORTAL = ").removesuffix(";\n"))
+    parts = (site / "search.js").read_text().removeprefix("self.PORTAL = []; self.PORTAL_PARTS = ").removesuffix(";\n")
+    assert set(json.loads(parts)) == {"m/bikes/search-1.js", "m/loans/search-1.js"}
+    for part in json.loads(parts):
+        search = (site / part).read_text()
+        assert "<" not in search
+        assert "lovelace@example.org" not in search
+        assert json.loads(search.removeprefix("self.PORTAL.push(...").removesuffix(");\n"))
     assert HOSTILE not in "".join(file.read_text() for file in site.rglob("*.html"))
 
 

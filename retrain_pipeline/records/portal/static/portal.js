@@ -78,29 +78,60 @@ function marked(text, asked) {
   return found;
 }
 
+// Documents come in parts, the newest first, once somebody searches: thousands of versions are more than a page needs.
 function search(section) {
   const input = section.querySelector("input");
   const list = section.querySelector("[data-search-results]");
   const count = section.querySelector("[data-search-count]");
-  const documents = (self.PORTAL || []).map((one) => ({ ...one, all: `${one.m} ${one.k} ${one.t} ${one.x}`.toLowerCase() }));
-  function show() {
-    const asked = wordsOf(input.value);
-    const found = asked.length ? documents.filter((one) => asked.every((word) => one.all.includes(word))) : [];
-    const ranked = found.map((one, at) => [asked.every((word) => one.t.toLowerCase().includes(word)) ? 0 : 1, at, one]);
-    ranked.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    list.replaceChildren(...ranked.slice(0, 50).map(([, , one]) => {
+  const parts = self.PORTAL_PARTS || [];
+  const documents = [];
+  let asked = [], found = [], read = 0, lost = 0, begun = false, drawing = false;
+  const matches = (one) => asked.every((word) => one.all.includes(word));
+  function draw() {
+    drawing = false;
+    const title = (one) => asked.every((word) => one.t.toLowerCase().includes(word));
+    const first = found.filter(title);
+    const shown = first.length < 50 ? first.concat(found.filter((one) => !title(one)).slice(0, 50 - first.length)) : first.slice(0, 50);
+    list.replaceChildren(...shown.map((one) => {
       const item = element("li");
       item.append(element("a", one.t, { href: one.u }), ` ${one.k} of ${one.m}`, marked(one.x, asked));
       return item;
     }));
     const more = found.length > 50 ? ", the first 50 are shown" : "";
-    count.textContent = asked.length ? `${found.length} found${more}` : "";
+    const yet = read < parts.length ? ` so far, ${read} of ${parts.length} parts are read` : "";
+    const gone = lost ? `; ${lost} parts of the site could not be read` : "";
+    count.textContent = asked.length ? `${found.length} found${yet}${more}${gone}` : "";
+  }
+  function soon() {
+    if (!drawing) requestAnimationFrame(draw);
+    drawing = true;
+  }
+  function take() {
+    const fresh = self.PORTAL.splice(0).reverse();
+    for (const one of fresh) one.all = `${one.m} ${one.k} ${one.t} ${one.x}`.toLowerCase();
+    documents.push(...fresh);
+    if (asked.length) found.push(...fresh.filter(matches));
+    soon();
+    if (++read < parts.length) load();
+  }
+  function load() {
+    const script = element("script", "", { src: parts[read] });
+    script.onload = take;
+    script.onerror = () => { lost += 1; take(); };
+    document.head.append(script);
+  }
+  function show() {
+    if (!begun && parts.length) load();
+    begun = true;
+    asked = wordsOf(input.value);
+    found = asked.length ? documents.filter(matches) : [];
+    draw();
   }
   section.hidden = false;
   input.addEventListener("input", show);
-  const asked = new URLSearchParams(location.search).get("q");
-  if (asked) {
-    input.value = asked;
+  const wanted = new URLSearchParams(location.search).get("q");
+  if (wanted) {
+    input.value = wanted;
     show();
     section.scrollIntoView();
     input.focus();
