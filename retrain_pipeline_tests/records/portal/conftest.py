@@ -1,7 +1,6 @@
 """A site made once from stores with everything in them, hostile text too, and a browser to look at it with."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from retrain_pipeline.records.kinds.deviation import Deviation
 from retrain_pipeline.records.portal.build import build_portal
 from retrain_pipeline.records.record import enter
 from retrain_pipeline.stores import Stores, open_stores
+from retrain_pipeline_tests.records.portal.browsing import MISSING, chromium, started
 from retrain_pipeline_tests.records.portal.written import Tried, Written
 
 HOSTILE = (
@@ -81,30 +81,13 @@ def site(made) -> Path:
     return made[1]
 
 
-def _found(name: str, *places: str) -> str | None:
-    return shutil.which(name) or next((place for place in places if Path(place).exists()), None)
-
-
 @pytest.fixture(scope="package")
 def browser() -> Iterator["object"]:
     """Chromium without a window. On CI it must be there; elsewhere a test that needs it is skipped where it is not."""
-    chromium = _found("chromium", "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-    driver = _found("chromedriver", "/usr/bin/chromedriver", "/usr/lib/chromium/chromedriver")
-    if chromium is None or driver is None:
-        words = "no chromium and chromedriver in PATH or /usr/bin: apt-get install chromium chromium-driver"
+    paths = chromium()
+    if paths is None:
         if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    switches = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run")
-    for switch in (*switches, "--disable-background-networking", "--window-size=1200,900"):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(driver))
-    started.set_page_load_timeout(60)
-    yield started
-    started.quit()
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with started(paths) as one:
+        yield one
