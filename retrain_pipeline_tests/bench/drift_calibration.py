@@ -346,7 +346,7 @@ def _best() -> str:
     return (
         f"At +0.25 sd and this level a z test of the values, told that rows are independent, has {known:.2f}, and of "
         f"ten cells {celled:.2f}; a t test that learns the variance from the {PERIODS} periods of its column has "
-        f"{learned:.2f}. What ours has lies between: 0.8 can be had from ten cells only by who knows beforehand that rows "
+        f"{learned:.2f}. Ours lies between: 0.8 can be had from ten cells only by who knows beforehand that rows "
         "are independent."
     )
 
