@@ -46,7 +46,7 @@ check: .venv/.test  ## lint, types, import contracts, definitions
 bench: .venv/.test
 	$(BIN)/python -m retrain_pipeline_tests.bench
 
-mutate: .venv/.test .mutmut  ## mutants of what decides without stores: docs/benchmarks/mutation.md
+mutate: .venv/.test .mutmut  ## mutants of what decides: docs/benchmarks/mutation.md
 	PYTHONPATH=.mutmut $(BIN)/python -m mutmut run --max-children 2
 	PYTHONPATH=.mutmut $(BIN)/python -m mutmut results
 
