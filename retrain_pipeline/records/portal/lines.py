@@ -31,7 +31,7 @@ def loss_lines(past: Past) -> list[dict[str, Any]]:
         {
             "title": "Validated loss by version",
             "picture": sparkline("Validated loss by version", versions),
-            "words": "on rows that the version had not seen; the colour is its verdict",
+            "words": "on rows that the version had not seen; round: it passed, square: it failed, bar: no verdict",
             "last": _last(versions),
         },
     ]

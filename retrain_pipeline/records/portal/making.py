@@ -11,7 +11,7 @@ from retrain_pipeline.records.portal.links import page_of, version_page
 from retrain_pipeline.records.portal.site import Page
 from retrain_pipeline.records.portal.terms import anchor
 from retrain_pipeline.records.portal.tree import BY_PEOPLE, anchor_of, tree
-from retrain_pipeline.records.portal.words import day, finalized, markdown, minute, number, several
+from retrain_pipeline.records.portal.words import day, finalized, markdown, minute, number, several, shown
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -117,4 +117,13 @@ class Maker:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True)
+    """Return values as JSON whose texts are as pages show them: a script puts them on the page as they are."""
+    return json.dumps(_shown(value), sort_keys=True, ensure_ascii=True)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {shown(str(name)): _shown(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_shown(one) for one in value]
+    return shown(value) if isinstance(value, str) else value

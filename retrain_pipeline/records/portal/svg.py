@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 260
 _WIDTH, _HEIGHT, _EDGE = 640, 110, 10
+_POINT, _SHAPES = "h0", {"open": "m0 -8v16"}
+"""A dot that is open is a bar, another a point whose line is drawn round or square: who sees no colours sees the shape.
+Only lines keep theirs when a picture is stretched to the width of its place.
+"""
 _COLUMNS = 5
 """Columns of boxes that a page holds side by side."""
 
@@ -60,16 +64,23 @@ def sparkline(title: str, points: Sequence[Dot], marks: Sequence[str] = ()) -> "
         for at, one in enumerate(used)
         if one.label in wanted
     )
+    alone = _alone([one.value for one in used])
     dots = "".join(
-        f'<circle class="dot {escape(one.kind)}" cx="{x(at):.1f}" cy="{y(one.value):.1f}" r="3.5">'
-        f"<title>{escape(shown(one.label))}: {number(one.value)}</title></circle>"
+        f'<path class="dot {escape(one.kind)}" d="M{x(at):.1f} {y(one.value):.1f}{_SHAPES.get(one.kind, _POINT)}">'
+        f"<title>{escape(shown(one.label))}: {number(one.value)}</title></path>"
         for at, one in enumerate(used)
-        if one.kind and one.value is not None
+        if one.value is not None and (one.kind or at in alone)
     )
     return Markup(  # noqa: S704 # nosec B704 - texts are escaped, the rest are numbers
         f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(told)}" '
         f'preserveAspectRatio="none"><title>{escape(told)}</title>{lines}<path d="{"".join(parts)}"/>{dots}</svg>'
     )
+
+
+def _alone(values: Sequence[float | None]) -> set[int]:
+    """Return where a value has no neighbour: no line goes through it, so it needs a dot."""
+    there = [value is not None for value in (None, *values, None)]
+    return {at for at in range(len(values)) if there[at + 1] and not there[at] and not there[at + 2]}
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ def diagram(title: str, boxes: Sequence[Box], edges: Sequence[tuple[str, str]]) 
     known = {one.key: one for one in boxes}
     drawn = sorted({(a, b) for a, b in edges if a in known and b in known and a != b})
     places, columns, rows = _places(list(known), drawn)
-    wide, high, gap_x, gap_y, down = 176, 46, 44, 18, columns > _COLUMNS
+    wide, high, gap_x, gap_y, down = 176, 46, 40, 18, columns > _COLUMNS
     if down:
         places = {key: (row, column) for key, (column, row) in places.items()}
         columns, rows, gap_x, gap_y = rows, columns, 24, 32

@@ -42,10 +42,10 @@ for (const box of document.querySelectorAll('.diagram .box')) {
   for (const text of box.querySelectorAll('text')) ask('text of a box', getComputedStyle(text).fill, rect.fill, 4.5);
   ask('edge of a box', rect.stroke, sheet(box.closest('svg').parentElement), 3);
 }
-for (const line of document.querySelectorAll('.spark path'))
+for (const line of document.querySelectorAll('.spark path:not(.dot)'))
   ask('line', getComputedStyle(line).stroke, sheet(line.closest('svg').parentElement), 3);
 for (const dot of document.querySelectorAll('.spark .dot'))
-  ask('dot', getComputedStyle(dot).fill, sheet(dot.closest('svg').parentElement), 3);
+  ask('dot', getComputedStyle(dot).stroke, sheet(dot.closest('svg').parentElement), 3);
 return bad;
 """
 

@@ -11,6 +11,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from retrain_pipeline.records.portal import searching
+from retrain_pipeline.records.portal.build import build_portal
+
 pytestmark = pytest.mark.slow
 
 RULES = """
@@ -275,3 +278,46 @@ def test_the_keyboard_reaches_the_content_and_the_date_leads_to_its_moment(brows
     browser.execute_script("document.getElementById('day').value = arguments[0]", days[0])
     browser.find_element(By.CSS_SELECTOR, "[data-moments] button").click()
     assert re.search(r"/t/\d+\.html$", browser.current_url)
+
+
+def test_what_a_line_says_in_colour_it_says_in_shape_too(browser, site):
+    open_page(browser, site, "m/bikes/index.html")
+    shapes = browser.execute_script(
+        "return [...document.querySelectorAll('.spark .dot')].map((one) => [one.classList[1], "
+        "getComputedStyle(one).strokeLinecap])"
+    )
+    assert {tuple(one) for one in shapes} == {("pass", "round"), ("fail", "square")}
+    open_page(browser, site, "m/loans/index.html")
+    bars = browser.execute_script(
+        "return [...document.querySelectorAll('.spark .dot')].map((one) => [one.classList[1] || '', "
+        "one.getTotalLength()])"
+    )
+    assert sorted((kind, length > 0) for kind, length in bars) == [("", False), ("open", True), ("pass", False)]
+
+
+def test_search_reads_its_parts_when_somebody_searches_and_tells_of_one_that_is_lost(
+    browser, made, tmp_path, monkeypatch
+):
+    stores, _ = made
+    monkeypatch.setattr(searching, "PART", 3)
+    build_portal(stores, tmp_path / "site")
+    parts = sorted(tmp_path.glob("site/m/*/search-*.js"))
+    assert len(parts) > 4
+    browser.get_log("performance")
+    open_page(browser, tmp_path / "site", "index.html")
+    asked = "".join(one["message"] for one in browser.get_log("performance"))
+    assert "search.js" in asked
+    assert "search-1.js" not in asked, "who does not search reads none of it"
+    field = browser.find_element(By.ID, "q")
+    field.send_keys("corners")
+    (hit,) = searched(browser)
+    assert hit.text == "A tree", "in the oldest part of its model"
+    open_page(browser, tmp_path / "site", "index.html", "?q=bikes")
+    found = [hit.text for hit in searched(browser)]
+    assert len(found) == len(set(found)) + 1, "one run has two deviations; nothing else is found twice"
+    for part in parts:
+        part.unlink()
+    open_page(browser, tmp_path / "site", "index.html", "?q=bikes")
+    count = browser.find_element(By.CSS_SELECTOR, "[data-search-count]")
+    WebDriverWait(browser, 20).until(lambda _: "so far" not in count.text)
+    assert count.text == f"0 found; {len(parts)} parts of the site could not be read"

@@ -10,6 +10,7 @@ from retrain_pipeline.artifacts import Artifacts
 from retrain_pipeline.names import NameRefused
 from retrain_pipeline.records.audit.fields import filled, record_kinds
 from retrain_pipeline.records.history import UnknownVersion
+from retrain_pipeline.records.portal import searching
 from retrain_pipeline.records.portal.build import build_portal
 from retrain_pipeline.records.portal.links import evidence_page, record_page, version_page
 from retrain_pipeline.records.portal.site import PortalRefused
@@ -81,6 +82,19 @@ def test_what_did_not_change_is_not_read_again(bikes, tmp_path, monkeypatch):
     registered = bikes.stores.ledger.entries(subject=added, action="candidate_registered")
     # the new version's documents, and the evidence of the champion whose page now says that it was replaced
     assert set(read) == {str(registered[0].payload["manifest"]), *(str(one.payload["evidence"]) for one in judged)}
+
+
+@pytest.mark.requirement("A39")
+def test_a_full_part_of_what_is_searched_is_never_written_again(bikes, tmp_path, monkeypatch):
+    monkeypatch.setattr(searching, "PART", 2)
+    build_portal(bikes.stores, tmp_path / "site")
+    before = digests(tmp_path / "site" / "m" / "bikes")
+    bikes.fail("no rows")
+    build_portal(bikes.stores, tmp_path / "site")
+    after = digests(tmp_path / "site" / "m" / "bikes")
+    parts = [name for name in after if name.startswith("search-")]
+    assert len(parts) == 3
+    assert [name for name in parts if after[name] != before.get(name)] == ["search-3.js"]
 
 
 def test_pages_of_what_is_gone_are_removed_and_a_changed_page_is_mended(bikes, tmp_path):

@@ -64,8 +64,9 @@ function filterList(list) {
 function marked(text, asked) {
   const found = element("p");
   const lower = text.toLowerCase();
-  const first = Math.max(0, Math.min(...asked.map((word) => lower.indexOf(word)).filter((at) => at >= 0), text.length) - 60);
-  let rest = (first ? "…" : "") + text.slice(first, first + 240) + (text.length > first + 240 ? "…" : "");
+  let first = Math.max(0, Math.min(...asked.map((word) => lower.indexOf(word)).filter((at) => at >= 0), text.length) - 60);
+  if (first) first = text.indexOf(" ", first) + 1 || first;
+  let rest = (first ? "… " : "") + text.slice(first, first + 240) + (text.length > first + 240 ? "…" : "");
   while (rest) {
     const here = rest.toLowerCase();
     const hits = asked.map((word) => [here.indexOf(word), word.length]).filter(([at]) => at >= 0);
