@@ -9,6 +9,7 @@ from retrain_pipeline.governance.owners import Owners
 from retrain_pipeline.records.facts import Facts
 from retrain_pipeline.records.kinds.checklist import ChecklistRecord, Ticked
 from retrain_pipeline.records.record import Recorded, enter, newest_records
+from retrain_pipeline.records.written import register_written
 from retrain_pipeline.spec.checklist import FILE, Checklist, ChecklistRefused, Expected, read_checklist
 from retrain_pipeline.verdicts import Verdict
 
@@ -32,17 +33,12 @@ def register_checklist(stores: "Stores", declaration: "Declaration", actor: str)
 
     A file that does not read is not entered; the audit names it.
     """
-    model = declaration.spec.name
     try:
         said = read_checklist(declaration.folder)
     except ChecklistRefused:
         return
-    if said is None:
-        return
-    text = stores.artifacts.put((declaration.folder / FILE).read_bytes())
-    newest = newest_records(stores, model, ChecklistRecord.KIND, model, 1)
-    if not newest or newest[0].read(ChecklistRecord).text != text:
-        enter(stores, ChecklistRecord.make(model=model, subject=model, text=text, said=said), actor=actor)
+    if said is not None:
+        register_written(stores, declaration, FILE, ChecklistRecord, actor, said=said)
 
 
 def tick(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.records.facts import Facts
 from retrain_pipeline.records.kinds.risks import RiskRecord
-from retrain_pipeline.records.record import enter, newest_records
+from retrain_pipeline.records.record import newest_records
+from retrain_pipeline.records.written import register_written
 from retrain_pipeline.spec.risks import FILE, Risk, RiskAssessment, RisksRefused, read_risks
 from retrain_pipeline.verdicts import Verdict
 
@@ -27,20 +28,14 @@ def register_risks(stores: "Stores", declaration: "Declaration", actor: str) -> 
 
     A file that does not read is not entered; the audit names it.
     """
-    model = declaration.spec.name
     try:
         said = read_risks(declaration.folder)
     except RisksRefused:
         return
-    if said is None:
-        return
-    text = stores.artifacts.put((declaration.folder / FILE).read_bytes())
-    newest = newest_records(stores, model, RiskRecord.KIND, model, 1)
-    if newest and newest[0].read(RiskRecord).text == text:
-        return
-    row = stores.ledger.deployment(model)
-    champion = row.state["champion"] if row else None
-    enter(stores, RiskRecord.make(model=model, subject=model, text=text, champion=champion, said=said), actor=actor)
+    if said is not None:
+        row = stores.ledger.deployment(declaration.spec.name)
+        champion = row.state["champion"] if row else None
+        register_written(stores, declaration, FILE, RiskRecord, actor, said=said, champion=champion)
 
 
 def sensitive_columns(stores: "Stores", model: str) -> dict[str, str]:

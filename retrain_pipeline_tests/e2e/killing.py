@@ -41,7 +41,7 @@ from retrain_pipeline.stores import Stores, open_stores
 from retrain_pipeline.triggers.request import retrain_requested
 from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, note_candidate, retrain_of, subject_of
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must, wait
+from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must, twins, wait
 from retrain_pipeline_tests.gates.world import START, make_world
 
 MODEL, ACTOR = "toy", "run"
@@ -272,22 +272,12 @@ def walk(case: Case) -> None:
     """Pass every door; at each, a forked twin copies the stores and is killed."""
     home = case.fresh("walk")
     doors: list[Door] = []
-
-    def twin(door: Door) -> None:
-        doors.append(door)
-
-        def copy_and_die() -> None:
-            # In the twin: closing a copied database file here would drop the locks that the walker holds.
-            copy_home(home, case.folder / "dead" / f"{door.number:03d}")
-            die()
-
-        killed(fork(copy_and_die))
-
     (case.folder / "dead").mkdir()
     before = lake_files(case)
     stores, declaration = case.open(home), case.declaration()
     # The first look at a ledger that is not there makes its tables, and those writes are doors too.
     epoch, old = current(stores.ledger, MODEL) if (home / "ledger.db").exists() else (0, None)
+    twin = twins(doors, lambda door: copy_home(home, case.folder / "dead" / f"{door.number:03d}"))
     Doors(twin).run(bound(stores, declaration, case.asked))
     assert lake_files(case) == before, "the model side wrote to the lake: those writes need doors too"
     reached, new = current(stores.ledger, MODEL)

@@ -17,7 +17,7 @@ from retrain_pipeline.records.settle import settle
 from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must
+from retrain_pipeline_tests.e2e.doors import Door, Doors, in_turn, must, twins
 from retrain_pipeline_tests.e2e.killing import ACTOR, MODEL, STEPS, Case, artifact_names, copy_home, temporaries
 
 
@@ -40,18 +40,9 @@ def walk(case: Case) -> None:
     """Pass every door; at each, a forked twin copies the stores and is killed."""
     home = case.fresh("walk")
     doors: list[Door] = []
-
-    def twin(door: Door) -> None:
-        doors.append(door)
-
-        def copy_and_die() -> None:
-            copy_home(home, case.folder / "dead" / f"{door.number:04d}")
-            die()
-
-        killed(fork(copy_and_die))
-
     (case.folder / "dead").mkdir()
     stores, declaration = case.open(home), case.declaration()
+    twin = twins(doors, lambda door: copy_home(home, case.folder / "dead" / f"{door.number:04d}"))
     Doors(twin).run({"records": lambda: settle(stores, declaration, ACTOR)})
     truth = {"doors": [asdict(door) for door in doors], "records": on_record(stores)}
     (case.folder / "truth.json").write_text(json.dumps(truth))
