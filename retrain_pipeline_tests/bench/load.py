@@ -27,7 +27,7 @@ def asset(key, checks):
     def one(): ...
     return one
 keys = [dg.AssetKey([f"model_{{m}}", f"asset_{{a}}"]) for m in range({models}) for a in range(16)]
-assets = [asset(key, 37 if number % 16 == 0 else 0) for number, key in enumerate(keys)]
+assets = [asset(key, 43 if number % 16 == 0 else 0) for number, key in enumerate(keys)]
 dg.Definitions(assets=assets).get_repository_def()
 """
 TIMED = (
