@@ -33,7 +33,7 @@ from retrain_pipeline.records.truth.verify import NAMES, verify
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.bench.tables import markdown_table, write_page
-from retrain_pipeline_tests.e2e.planted import copied, found
+from retrain_pipeline_tests.e2e.planted import cloned, copied, found
 
 CHECKOUT = Path(__file__).parents[2]
 MODELS = CHECKOUT / "retrain_pipeline_tests" / "e2e" / "models"
@@ -69,8 +69,10 @@ def documented(name: str, weeks: int, data: str) -> dict[str, Any]:
         ends = {action: len(stores.ledger.entries(model=name, action=action)) for action in ("released", "rejected")}
         stores.close()
         caught = []
+        whole = copied(state, declaration.folder, MODELS, Path(folder) / "planted" / "whole")
+        whole.stores.close()
         for check in NAMES:
-            past = copied(state, declaration.folder, MODELS, Path(folder) / "planted" / check)
+            past = cloned(whole, Path(folder) / "planted" / check)
             os.environ["RETRAIN_POLICY"] = str(past.policy)
             before, after, _ = found(check, past)
             past.stores.close()

@@ -14,6 +14,8 @@ from retrain_pipeline.cli.play import quiet_dagster
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline_tests.e2e.process_models import ingest
 
+pytest.register_assert_rewrite("retrain_pipeline_tests.e2e.real_data")  # its assertions tell what they compared
+
 CHECKOUT = Path(__file__).parents[2]
 MODELS = Path(__file__).parent / "models"
 

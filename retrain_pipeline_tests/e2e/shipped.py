@@ -34,6 +34,7 @@ SHORTER = {
     "poll_interval_seconds": ("30", "1"),
     "free_slots_after_run_end_seconds": ("60", "1"),
 }
+SHORTER_IN_CODE = {"triggers.py": ("ALERT_SECONDS = 30", "ALERT_SECONDS = 5")}
 MODEL_SIDE = ("training_set", "candidate", "evaluation", "release", "insight", "model_card", "records")
 T = TypeVar("T")
 
@@ -79,6 +80,10 @@ class Shipped(Record):
         shipped = CHECKOUT / "retrain_pipeline"
         left_out = shutil.ignore_patterns("__pycache__", "models")
         shutil.copytree(shipped, self.project / "retrain_pipeline", ignore=left_out)
+        for name, (waits, less) in SHORTER_IN_CODE.items():
+            file = self.project / "retrain_pipeline" / "assets" / name
+            assert file.read_text().count(f"{waits}\n") == 1, f"{name}: no line {waits!r}"
+            file.write_text(file.read_text().replace(waits, less))
         for name in ("pyproject.toml", "workspace.yaml"):
             shutil.copyfile(CHECKOUT / name, self.project / name)
         for name, (defs, features) in models.items():
@@ -264,4 +269,6 @@ def shipped_dagster_yaml() -> str:
         line = f"{name}: {shipped}\n"
         assert text.count(line) == 1, f"dagster.yaml: no line {line!r}"
         text = text.replace(line, f"{name}: {shorter}\n")
-    return text
+    line = "  class: QueuedRunCoordinator\n"
+    assert text.count(line) == 1, f"dagster.yaml: no line {line!r}"
+    return text.replace(line, f"{line}  config:\n    dequeue_interval_seconds: 1\n")  # of Dagster's 5
