@@ -6,6 +6,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := data/demo
 TESTS ?= retrain_pipeline_tests
+# Processes of tests. Those with real daemons and servers mostly wait, so more than there are cores can be worth it.
+WORKERS ?= 2
 # Tests keep their stores in memory where the machine has room for them: half of a Dagster run waits for a disk otherwise.
 SCRATCH = if [ -w /dev/shm ] && [ $$(df -k --output=avail /dev/shm | tail -1) -gt 6000000 ]; then \
   export TMPDIR=$$(mktemp -d /dev/shm/retrain.XXXXXX); chmod 711 $$TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi;
@@ -30,7 +32,7 @@ serve: .venv/.run  ## the same over your own state (RETRAIN_HOME, by default dat
 
 test: .venv/.test  ## every test, and the coverage that must hold
 	$(SCRATCH) $(BIN)/python -m slipcover --source $(CURDIR)/retrain_pipeline --json --out .coverage.json \
-	  -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+	  -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 	$(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --skip-covered --fail-under 90
 
 check: .venv/.test  ## lint, types, import contracts, definitions
@@ -55,7 +57,7 @@ mutate: .venv/.test .mutmut  ## mutants of what decides: docs/benchmarks/mutatio
 	$(PIP) install --quiet --no-deps --target $@ mutmut==3.8.1 coverage==7.17.3 libcst==1.9.0 textual==8.2.8 setproctitle==1.3.8 click==8.5.1
 
 coverage-of-promises: .venv/.test  ## which requirement, fault and Dagster fact has a passing test
-	$(SCRATCH) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --promises $(TESTS)
+	$(SCRATCH) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --promises $(TESTS)
 
 lock:  ## pin anew (needs uv); the files name no host
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
