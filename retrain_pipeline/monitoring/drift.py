@@ -7,9 +7,10 @@ and that error is split evenly over columns and, within a numeric column, 95 % t
 the other readings (Bonferroni; it holds whatever the dependence between columns).
 
 The declared rate is held, by what `docs/benchmarks/drift_calibration.md` shows, where rows or periods depend on each
-other (AR(1) up to 0.9), and through a season up to twice as long as the reference. Of a longer one the reference may
-show nothing, and it is drift then: unless the same part of an earlier season is known (`season`), the matched baseline,
-which moved the same way. What is looked at is then what the present moved beyond it.
+other (AR(1) up to 0.9), and through a season up to twice as long as the reference that the reference shows. Of a longer
+one, or a flat stretch of a weak one (0.1 to 0.2 standard deviations), it may show nothing: that is drift, found up to
+three times as often as declared at twice the length and more beyond, unless the same part of an earlier season is known
+(`season`), the matched baseline, and moved the same way. What is looked at is then what the present moved beyond it.
 
 A column whose null is so wide that a shift of two standard deviations would pass is INCONCLUSIVE when nothing was
 found: its season or its few periods hide what one looks for. The unit check (`units.py`) still sees through that.
