@@ -49,7 +49,7 @@ bench: .venv/.test
 	$(BIN)/python -m retrain_pipeline_tests.bench
 
 mutate: .venv/.test .mutmut  ## mutants of what decides: docs/benchmarks/mutation.md
-	PYTHONPATH=.mutmut $(BIN)/python -m mutmut run --max-children 2
+	$(SCRATCH) PYTHONPATH=.mutmut $(BIN)/python -m mutmut run --max-children 2
 	PYTHONPATH=.mutmut $(BIN)/python -m mutmut results
 
 # Beside the environment, not in it: nothing else needs it, and its dependencies are not pinned with ours.

@@ -65,6 +65,7 @@ def test_the_newest_evidence_of_the_version_is_what_the_gate_says(case, verdict)
     case.guarded()
     case.guarded(verdict=verdict, words="looked again")
     case.guarded(subject="v9")
+    case.enter("judged", payload={"evidence": "of the judge"})
     assert case.told() == (verdict, "entry 2, baseline 2024-02-05 to 2024-02-12: looked again")
 
 
@@ -82,6 +83,7 @@ def test_without_evidence_the_gate_asks_for_it(case):
     assert case.told() == (INCONCLUSIVE, f"{words}: {asked}")
     case.guarded(subject="v0")
     case.guarded(subject="v1")
+    case.enter("judged", "v7")
     assert case.told() == (INCONCLUSIVE, f"{words} (the newest is of v1): {asked}")
 
 
@@ -167,7 +169,7 @@ def test_a_canary_serves_from_its_stage_until_the_last_look_or_still(case):
     deployed(case, "b", 0.1, day(8))
     deployed(case, "c", 0.1, day(9))
     looked(case, "b", day(4))
-    case.enter("judged", "c", {"stage": "canary", "as_of": day(2).isoformat()})
+    case.enter("judged", "c", {"stage": "canary", "as_of": day(14).isoformat()})
     assert canaries(case.entries) == [("a", day(3), day(7)), ("b", day(8), day(8)), ("c", day(9), None)]
     deployed(case)
     assert canaries(case.entries)[2] == ("c", day(9), day(9)), "nobody looked: it served for no time that is known"
@@ -185,7 +187,9 @@ def test_a_canary_serves_from_its_stage_until_the_last_look_or_still(case):
     ],
 )
 def test_a_baseline_during_which_a_share_was_served_by_another_is_none(case, begun, ended, overlaps):
-    """The baseline is days 5 to 12."""
+    """The baseline is days 5 to 12. What another model does is no part of it."""
+    serving = {"version": "doll's", "share": 0.25, "stage_from": day(6).isoformat()}
+    case.enter("staged", "doll's", {"deployment": {"state": {"challenger": serving}}}, model="doll")
     deployed(case, "other", begun=begun)
     if ended is not None:
         looked(case, "other", ended)

@@ -11,6 +11,7 @@ from retrain_pipeline.gates.evidence import GateResult, read_evidence
 from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.learning import versions
 from retrain_pipeline.learning.errors import VersionNotLoadable
+from retrain_pipeline.learning.team_code import code_digest
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.release.errors import ReleaseRefused
@@ -176,12 +177,13 @@ def loads(proof, monkeypatch):
     asked = []
 
     def load(*told):
-        asked.append(told[1:])
+        asked.append(told)
         return SimpleNamespace(manifest=proof.manifest)
 
     monkeypatch.setattr(versions, "load_version", load)
     yield proof
-    assert set(asked) == {("toy", "v2")}
+    assert {told[1:] for told in asked} == {("toy", "v2")}
+    assert all(told[0] is proof.stores for told in asked)
 
 
 def whole(proof):
@@ -217,7 +219,9 @@ def test_code_that_changed_since_is_refused(loads):
     was = loads.manifest.feature_code_digest[:12]
     file = loads.declaration.folder / "features.py"
     file.write_text(file.read_text() + "\n# another\n")
-    with pytest.raises(ReleaseRefused, match=f"^toy v2: trained on features of code {was}, the folder now holds "):
+    now = code_digest(loads.declaration.folder)[:12]
+    words = f"^toy v2: trained on features of code {was}, the folder now holds {now}; retrain$"
+    with pytest.raises(ReleaseRefused, match=words):
         loadable(loads.stores, loads.declaration, made)
 
 
