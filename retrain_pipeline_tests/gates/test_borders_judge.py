@@ -200,6 +200,16 @@ def test_the_loss_that_was_validated_is_that_of_all_rows(seeing):
     )
 
 
+def test_of_squared_errors_the_value_that_was_validated_is_the_root(seeing):
+    problem = seeing.trial.spec.problem
+    success = problem.success.model_copy(update={"metric": "rmse"})
+    seeing.trial.spec = seeing.trial.spec.model_copy(
+        update={"problem": problem.model_copy(update={"success": success})}
+    )
+    loss = seeing.judge()[0].validated_loss
+    assert (loss.metric, loss.value) == ("rmse", float(OWN.mean()) ** 0.5)
+
+
 @pytest.mark.parametrize("losses", [None, OWN[:0], np.where(OWN > 2, np.nan, OWN)])
 def test_losses_that_are_none_validate_nothing(seeing, losses):
     seeing.candidate = replace(seeing.candidate, losses=losses)

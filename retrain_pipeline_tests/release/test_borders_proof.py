@@ -155,7 +155,7 @@ def test_where_the_guard_is_required_it_is_asked_again(tmp_path, monkeypatch, ve
     digest, asked = made.judge(), []
 
     def guard_now(*told):
-        asked.append(told[1:3])
+        asked.append(told[:3])
         # the judgement itself is taken again as of then
         return GateResult(gate="guard", verdict=Verdict.PASS if len(told) > 3 else verdict, words="guard as found")
 
@@ -164,7 +164,7 @@ def test_where_the_guard_is_required_it_is_asked_again(tmp_path, monkeypatch, ve
         assert checked_evidence(made.stores, made.declaration, "v2", digest).verdict is Verdict.PASS
     else:
         assert made.refusal(digest) == f"toy v2: guard is {verdict} now: guard as found"
-    assert asked[0] == (made.manifest, "v1")
+    assert asked[0] == (made.stores, made.manifest, "v1")
     made.stores.close()
 
 
