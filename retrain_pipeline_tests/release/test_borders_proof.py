@@ -64,6 +64,7 @@ def proof(request, tmp_path):
 
 def test_a_whole_pass_on_record_is_the_evidence(proof):
     digest = proof.judge()
+    register(proof.stores, manifest(proof.stores.artifacts, "v2", model="doll"), actor="test")
     found = checked_evidence(proof.stores, proof.declaration, "v2", digest)
     assert found == read_evidence(proof.stores.artifacts, digest)
 
