@@ -131,10 +131,12 @@ def test_where_stages_answer_it_a_question_may_be_open(proof):
 
 def test_a_judgement_that_does_not_follow_from_the_record_is_refused_and_a_second_that_does_is_not(proof):
     judged = proof.judge()
-    digest = proof.stored(judged, as_of="2024-02-20T00:00:00+00:00")
+    budget = read_evidence(proof.stores.artifacts, judged).budget.model_copy(update={"alpha": 0.5})
+    digest = proof.stored(judged, as_of="2024-02-20T00:00:00+00:00", budget=budget)
     proof.enter(digest, champion="v0")
     words = proof.refusal(digest)
-    assert words.startswith("toy v2: the judgement does not follow from the record: its entry says something else")
+    why = "its entry says something else; the record gives another error budget: "
+    assert words.startswith(f"toy v2: the judgement does not follow from the record: {why}")
     assert words.endswith("; judge it again")
     assert checked_evidence(proof.stores, proof.declaration, "v2", judged).version == "v2"
 
