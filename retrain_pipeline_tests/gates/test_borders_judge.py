@@ -23,6 +23,7 @@ from retrain_pipeline.learning.environment import code_revision
 from retrain_pipeline.learning.errors import VersionNotLoadable
 from retrain_pipeline.learning.paired import block_mean_interval
 from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.handmade import AS_OF, ROWS, evidence, results
 from retrain_pipeline_tests.gates.seeing import HOURS, OWN, THEIRS, Seeing, judged, side, told
@@ -167,6 +168,8 @@ def test_results_are_those_of_the_required_gates_in_order_and_a_later_look_stand
     assert (found.verdict, found.turning, found.anchor) == (FAIL, turning(wanted), None)
     row, spec = seeing.trial.ledger.deployment("toy"), seeing.trial.spec
     asked = dict(seeing.asked)
+    assert {asked[what][0] for what in ("load_version", "read_material", "look_beyond")} == {seeing.trial.stores}
+    assert asked["look"][0].candidate is asked["look_beyond"][2].candidate is seeing.candidate
     assert asked["load_version"][1:] == ("toy", "v2")
     assert asked["read_material"][1:] == (spec, "a model", "v1", "1" * 64)
     assert asked["look"][1:] == ("superiority", found.budget.spent)
@@ -220,6 +223,27 @@ def test_losses_that_are_none_validate_nothing(seeing, losses):
 def test_a_loss_of_one_block_has_no_error(seeing):
     seeing.times = pd.Series([HOURS[0]] * 300)
     assert seeing.judge()[0].validated_loss.se is None
+
+
+def test_where_a_second_validator_is_declared_its_answer_to_the_others_is_a_gate(seeing, monkeypatch):
+    trial, asked = seeing.trial, []
+    gates = trial.spec.gates.model_copy(update={"escalate": Escalate()})
+    trial.spec = trial.spec.model_copy(update={"gates": gates})
+    trial.declaration = replace(trial.declaration, spec=trial.spec)
+    looked = Escalation(looked=(), rows=None, second=None)
+    told = GateResult(gate="escalation", verdict=PASS, words="nobody called")
+    monkeypatch.setattr(judging, "since_second", lambda *of: of)
+    monkeypatch.setattr(judging, "escalate", lambda *given: asked.append(given) or looked)
+    monkeypatch.setattr(judging, "answer", lambda *given: asked.append(given) or told)
+    found, _ = seeing.judge()
+    assert (found.escalation, found.result("escalation"), found.schema_) == (looked, told, "evidence/3")
+    first, second = asked
+    others = list(results())
+    assert (first[0], first[2:]) == (
+        trial.stores, ("superiority", others, "v1", (trial.ledger, "toy"), trial.stores.artifacts.put),
+    )  # fmt: skip
+    assert first[1].candidate is seeing.candidate
+    assert second == (looked, others)
 
 
 # --- the record
