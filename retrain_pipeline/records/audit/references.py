@@ -12,7 +12,7 @@ from retrain_pipeline.learning.versions import REGISTERED, read_manifest
 from retrain_pipeline.records.kinds.audit import Audit
 from retrain_pipeline.records.record import RECORDED
 from retrain_pipeline.records.retirement import removed_digests
-from retrain_pipeline.records.truth.looked import serving
+from retrain_pipeline.records.truth.looked import LOOKED, serving
 
 if TYPE_CHECKING:
     from retrain_pipeline.lake.tables import Snapshot
@@ -113,8 +113,8 @@ def references_of(stores: "Stores", entry: "Entry") -> Iterator[Reference]:
 
 
 def is_audit(entry: "Entry") -> bool:
-    """Return whether an entry is an audit's own: an audit does not look at audits."""
-    return entry.action == RECORDED and entry.payload.get("kind") == Audit.KIND
+    """Return whether an entry is an audit's own, or a look's at documents: an audit does not look at either."""
+    return entry.action == LOOKED or (entry.action == RECORDED and entry.payload.get("kind") == Audit.KIND)
 
 
 def named(value: Any, key: str = "") -> Iterator[str]:
