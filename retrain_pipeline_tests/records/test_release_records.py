@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.records import experiments
 from retrain_pipeline.records.audit.fields import filled
 from retrain_pipeline.records.card import write_card
 from retrain_pipeline.records.data_sheets import QUESTIONS, SheetRefused, say
@@ -19,7 +20,7 @@ from retrain_pipeline.records.kinds.deviation import Deviation
 from retrain_pipeline.records.kinds.experiment import Experiment
 from retrain_pipeline.records.kinds.postmortem import Postmortem
 from retrain_pipeline.records.kinds.release_note import ReleaseNote
-from retrain_pipeline.records.record import enter, records
+from retrain_pipeline.records.record import entered, records
 from retrain_pipeline.records.releases import note_of
 from retrain_pipeline.records.schemas import by_person, schemas, write_schemas
 from retrain_pipeline.records.shown import newest_shown
@@ -27,7 +28,7 @@ from retrain_pipeline.release.release import newest_evidence
 from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import World, versions
-from retrain_pipeline_tests.records.runs import documents, retrained, settled
+from retrain_pipeline_tests.records.runs import crash, documents, retrained, settled
 
 
 def place(document, pointer):
@@ -198,7 +199,7 @@ def test_without_a_rollback_there_is_nothing_to_explain(world):
 
 
 @pytest.mark.requirement("C33", "B16", "A18", "A29")
-def test_a_run_that_is_otherwise_than_agreed_deviates_by_machine_and_a_person_says_why(lived):
+def test_a_run_that_is_otherwise_than_agreed_deviates_by_machine_and_a_person_says_why(lived, monkeypatch):
     one = next(records(lived.stores, "toy", Experiment.KIND, subject="run-judged")).read(Experiment)
     other = one.model_copy(
         update={
@@ -209,8 +210,18 @@ def test_a_run_that_is_otherwise_than_agreed_deviates_by_machine_and_a_person_sa
             "budget": one.budget.model_copy(update={"over": ("wall_seconds",)}),
         }
     )
-    enter(lived.stores, other, actor="dagster")
+
+    def dying(*given, **named):
+        raise OSError(28, "No space left on device")
+
+    crash(lived, 6, "run-else")
+    monkeypatch.setattr(experiments, "experiment", lambda *given: other)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiments, "enter", dying)
+        with pytest.raises(OSError, match="No space"):
+            settled(lived)
     settled(lived)
+    assert [one.subject for one in entered(lived.stores, "toy", Experiment.KIND)].count("run-else") == 1
     found = [d for d in documents(lived, Deviation.KIND) if d["subject"] == "run-else"]
     assert [d["what"].split(" ")[1] for d in found] == ["work", "environment", "training"]
     settled(lived)
