@@ -147,6 +147,11 @@ def main(runs: int = 5) -> None:
             f"Target: at 20 models at most {TARGET} × the bare import; seen {rows[1][5]}, Dagster alone {rows[1][4]}.",
             "Where the time of 20 models goes, by a profile (which makes many small calls look dearer than they are):",
             markdown_table(["part", "share"], profile),
+            "Beyond Dagster alone, an asset of ours has a context, a resource, sometimes typed config, and checks with "
+            "descriptions: Dagster looks at each when it builds the asset, and copies the asset once to note the place "
+            "in `defs.yaml` and once to bind resources. What was ours to save is saved: no garbage is collected while "
+            "definitions load, YAML is read by libyaml, a signature is worked out once for each kind of asset, and the "
+            "schema of a declaration once.",
         ],
     )
 
