@@ -31,7 +31,7 @@ _EFFECTS = (1, 1.5, 2, 2.8, 4, 5.6, 8, 11, 16, 22, 32, 64, 128, 512, 2048, 8192)
 _AUTOCORRELATION = 0.93
 # The length of the wave in reference lengths. Of a wave of which less was seen, the reference may show nothing at all.
 _WAVE = 4.0
-# A wave as small as chance is not looked for: it would cost ten independent columns 3 points of power for 1.
+# A smaller wave is not looked for: from 8 on it costs ten independent columns 1.5 points of power in place of 0.5.
 _WAVE_EFFECT = 32
 _WAVES = 0.01
 # Most readings of tables are those of rows that are as good as independent; the rest is anything. Half and one reading
