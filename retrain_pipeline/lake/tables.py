@@ -16,6 +16,7 @@ from retrain_pipeline.lake import frames
 from retrain_pipeline.lake.digests import frame_digest
 from retrain_pipeline.lake.errors import PartitionContended, SnapshotChanged, TableMissing
 from retrain_pipeline.lake.frames import CONTENT, EVENT_TIME, KNOWN_TIME, PERIOD
+from retrain_pipeline.lake.handles import opened
 from retrain_pipeline.lake.partitions import Partition, PartitionWrite, commit, lazy_scan, partitions_of, scan
 from retrain_pipeline.lake.storage import open_area
 from retrain_pipeline.names import check_name
@@ -241,12 +242,11 @@ class Lake:
         return f"{self.url}/{check_name(model, 'model')}/{table}"
 
     def _open(self, model: str, table: str, version: int | None) -> "DeltaTable | None":
-        from deltalake import DeltaTable
+        """Return a table to be read, and never to be written with: others may read by the same handle."""
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        uri = self._uri(model, table)
         try:
-            return DeltaTable(uri, version=version, storage_options=self.storage_options or None)
+            return opened(self._uri(model, table), version, self.storage_options)
         except TableNotFoundError:
             return None
         except DeltaError as error:
@@ -271,10 +271,20 @@ class Lake:
                 storage_options=self.storage_options or None,
             )
         except DeltaError:
-            handle = self._open(model, table, None)  # somebody else was faster
+            handle = self._to_write(model, table)  # somebody else was faster
             if handle is None:
                 raise
             return handle
+
+    def _to_write(self, model: str, table: str) -> "DeltaTable | None":
+        """Return the newest version of a table, nobody else's to move on."""
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            return DeltaTable(self._uri(model, table), storage_options=self.storage_options or None)
+        except TableNotFoundError:
+            return None
 
     def _write(
         self, model: str, table: str, period: str, content: Callable[["DeltaTable"], "pd.DataFrame"]
@@ -283,7 +293,7 @@ class Lake:
 
         check_name(period, "period")
         for attempt in range(_ATTEMPTS):
-            handle = self._open(model, table, None) or self._create(model, table)
+            handle = self._to_write(model, table) or self._create(model, table)
             try:
                 return commit(handle, table, period, content(handle))
             except CommitFailedError:
