@@ -11,6 +11,8 @@ WORKERS ?= 2
 # Tests keep their stores in memory where the machine has room for them: half of a Dagster run waits for a disk otherwise.
 SCRATCH = if [ -w /dev/shm ] && [ $$(df -k --output=avail /dev/shm | tail -1) -gt 6000000 ]; then \
   export TMPDIR=$$(mktemp -d /dev/shm/retrain.XXXXXX); chmod 711 $$TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi;
+# Compiled modules are kept, in the environment that this file makes: else each process compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 # One thread a fit: results do not depend on the machine, and two test processes do not fight for two cores.
 export OMP_NUM_THREADS ?= 1
 export DO_NOT_TRACK ?= 1
