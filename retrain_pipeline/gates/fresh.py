@@ -62,12 +62,12 @@ def measure(model: bytes, features: "pd.DataFrame", task: "Task") -> Footprint:
 
 def main(model: str, rows: str, task: "Task") -> None:
     """Measure in this process, and print the JSON of a `Footprint`."""
-    import resource
     import time
 
     import pandas as pd
 
     from retrain_pipeline.gates.operation import p95_ms
+    from retrain_pipeline.learning.budget import peak_rss_mb
     from retrain_pipeline.learning.persistence import load_model
     from retrain_pipeline.learning.prediction import predict
 
@@ -75,9 +75,7 @@ def main(model: str, rows: str, task: "Task") -> None:
     pipeline = load_model(Path(model).read_bytes())
     loaded = time.perf_counter() - started
     p95 = p95_ms(lambda row: predict(pipeline, task, row), pd.read_parquet(rows))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"latency_ms_p95": p95, "peak_rss_mb": peak * unit / 1e6, "load_seconds": loaded}))
+    print(json.dumps({"latency_ms_p95": p95, "peak_rss_mb": peak_rss_mb(), "load_seconds": loaded}))
 
 
 def footprint(found: Footprint | None, *, max_rss_mb: float, why_not: str = "") -> GateResult:

@@ -1,9 +1,11 @@
 """What a fit costs: wall seconds and the highest resident memory, watched while it runs, and memory bounded."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from retrain_pipeline.learning.errors import OUT_OF_MEMORY
@@ -19,6 +21,21 @@ def rss_mb() -> float:
     import psutil
 
     return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def peak_rss_mb() -> float:
+    """Return the highest resident memory of this process so far in megabytes (10**6 bytes).
+
+    Of the program that runs now: what `getrusage` tells begins, on Linux, at what the process that started it held.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    except (OSError, IndexError, ValueError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 @contextmanager

@@ -5,7 +5,6 @@ Each measurement is a process of its own, so that peak memory is its own; plain 
 
 import json
 import os
-import resource
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from retrain_pipeline.learning.budget import peak_rss_mb
 from retrain_pipeline_tests.bench.tables import markdown_table, median, write_page
 
 COLUMNS = 30
@@ -162,8 +162,7 @@ def measure(kind: str, part: str, folder: Path) -> None:
             seconds = timed(lambda: succeeded(player.retrain(asked)))
         else:
             seconds = timed(lambda: succeeded(player.data(newest)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+    print(json.dumps({"seconds": seconds, "peak_mb": peak_rss_mb() * 1e6 / 2**20}))
 
 
 def timed(work: Callable[[], object]) -> float:
