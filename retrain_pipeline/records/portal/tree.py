@@ -13,6 +13,8 @@ _PROSE = 160
 """Text longer than this, or of several lines, is people's prose: Markdown."""
 _CELL = 40
 """Text longer than this wraps in a cell of a table."""
+_WIDTH = 100
+"""Letters that a row of a table has room for, beside the names of what it stands in."""
 _DEEPEST = 24
 BY_PEOPLE = Markup('<span class="by">by people</span>')
 """The mark of a field that people filled in: words in a frame, so that it needs no colour, on paper neither."""
@@ -100,9 +102,10 @@ def _columns(rows: list[Any]) -> list[str]:
         return []
     names = list(dict.fromkeys(name for one in rows for name in one))
     flat = all(not isinstance(value, dict | list) for one in rows for value in one.values())
-    # beside so many columns, several of prose leave none of them wide enough to be read
-    prose = sum(any(len(str(one.get(name))) > _CELL for one in rows) for name in names)
-    return names if flat and len(names) <= 8 and (prose <= 2 or len(names) <= 5) else []
+    longest = [max(len(name), *(len(str(one.get(name))) for one in rows)) for name in names]
+    # what is wider leaves columns too narrow to be read, words broken over lines; a few of prose share what there is
+    wide = sum(min(one, _CELL) for one in longest) > _WIDTH
+    return names if flat and len(names) <= 8 and (not wide or len(names) <= 5) else []
 
 
 def _below(place: str, name: object) -> str:

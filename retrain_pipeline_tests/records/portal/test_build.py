@@ -15,7 +15,7 @@ from retrain_pipeline.records.portal.build import build_portal
 from retrain_pipeline.records.portal.links import evidence_page, record_page, version_page
 from retrain_pipeline.records.portal.site import PortalRefused
 from retrain_pipeline.records.portal.terms import GATES, METRICS, stream_of
-from retrain_pipeline.records.portal.tree import BY_PEOPLE
+from retrain_pipeline.records.portal.tree import BY_PEOPLE, tree
 from retrain_pipeline.records.portal.words import MOST_WORDS, markdown, shown, story_of
 from retrain_pipeline.records.record import records
 from retrain_pipeline.stores import open_stores
@@ -323,3 +323,11 @@ def test_names_that_are_no_names_are_refused(bikes, tmp_path):
         build_portal(bikes.stores, tmp_path / "site", models=["../x"])
     with pytest.raises(UnknownVersion, match="knows nothing"):
         build_portal(bikes.stores, tmp_path / "site", models=["nobody"])
+
+
+def test_rows_that_are_too_wide_for_a_table_are_a_list():
+    narrow = [{"gate": "quality", "verdict": "PASS", "n": 3}]
+    wide = [{name: f"{name} of twenty letters" for name in ("who", "what", "where", "when", "why", "how")}]
+    assert "<table>" in tree({"rows": narrow}, {}, "")
+    assert "<table>" not in tree({"rows": wide}, {}, "")
+    assert "what of twenty letters" in tree({"rows": wide}, {}, "")
