@@ -27,7 +27,7 @@ def test_the_demo_tells_its_story_and_leaves_it_on_record(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     told = " ".join(done.stdout.split())
     for words in (
-        "inputs drifted: channel (1 week after",
+        "inputs drifted: channel, credit_utilisation (1 week after",
         "a model fitted anew would have saved",
         "retraining halts: labels look recoded",
         "somebody retrains by hand all the same",
