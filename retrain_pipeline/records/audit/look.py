@@ -51,7 +51,9 @@ def audit(stores: "Stores", declaration: "Declaration", *, today: date, actor: s
         When the ledger knows nothing of the model.
     """
     model = declaration.spec.name
-    ask_for_reviews(stores, model, read_decisions(declaration.folder)[0], today, actor)
+    reviews = [one for one in readable(stores, stores.ledger.entries(model=model)) if one.kind == Review.KIND]
+    decisions, _ = read_decisions(declaration.folder)
+    ask_for_reviews(stores, model, decisions, [one.read(Review) for one in reviews], today, actor)
     found = look(stores, declaration, today=today)
     enter(stores, found, actor=actor, run_id=run_id)
     return found

@@ -1,14 +1,15 @@
 """What should have been looked at again by now, and what is cited that has been superseded."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 from retrain_pipeline.records.kinds.review import Review
-from retrain_pipeline.records.record import Recorded, records
-from retrain_pipeline.records.reviews import REVIEW_WITHIN, open_review, open_reviews
+from retrain_pipeline.records.record import Recorded
+from retrain_pipeline.records.reviews import REVIEW_WITHIN, open_review
 
 if TYPE_CHECKING:
     from retrain_pipeline.spec.decision import Decision
@@ -47,12 +48,21 @@ def overdue(
             yield Overdue(review.subject, review.due, f"review open since entry {recorded.entry.seq}: {because}")
 
 
-def ask_for_reviews(stores: "Stores", model: str, decisions: "Sequence[Decision]", today: date, actor: str) -> None:
-    """Open a review of each accepted decision whose date has passed and that has none open; done again it does none."""
-    reviews = [one.read(Review) for one in records(stores, model, Review.KIND)]
-    asked = {review.subject for _, review in open_reviews(stores, model)}
-    for one in overdue(decisions, [review for review in reviews if review.closed is not None], (), today):
-        if one.subject not in asked:
+def ask_for_reviews(
+    stores: "Stores", model: str, decisions: "Sequence[Decision]", reviews: Sequence[Review], today: date, actor: str
+) -> None:
+    """Open a review of each accepted decision whose date has passed and that has none open; done again it does none.
+
+    Parameters
+    ----------
+    reviews
+        Those on record that can be read: what cannot is for the audit to tell, and must not stop it.
+    """
+    closed = [one for one in reviews if one.closed is not None]
+    asked = Counter(one.subject for one in reviews if one.closed is None)
+    asked.subtract(one.subject for one in closed)
+    for one in overdue(decisions, closed, (), today):
+        if asked[one.subject] <= 0:
             open_review(stores, model, one.subject, (one.words,), one.due + REVIEW_WITHIN, actor)
 
 

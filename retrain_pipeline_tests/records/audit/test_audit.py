@@ -78,6 +78,19 @@ def test_an_audit_asks_for_the_review_of_what_is_overdue_once(world, decide):
     assert list(open_reviews(world.stores, "toy")) == []
 
 
+def test_a_review_whose_bytes_are_gone_is_told_by_the_audit_and_does_not_stop_it(world, decide):
+    decide("tree-1", review_by="2026-05-01")
+    register_decisions(world.stores, world.declaration, "test")
+    audit(world.stores, world.declaration, today=TODAY, actor="dagster")
+    now = datetime(2026, 6, 2, tzinfo=UTC)
+    said = {"outcome": "keep", "words": "the corner is where it was before", "actor": "person:zoe", "now": now}
+    [closed] = close_reviews(world.stores, "toy", "tree-1", **said)
+    os.unlink(world.stores.artifacts.path(closed.payload["record"]))
+    found = audit(world.stores, world.declaration, today=now.date(), actor="dagster")
+    assert found.result("references").verdict is Verdict.FAIL
+    assert closed.payload["record"] in [one.what for one in found.findings]
+
+
 def test_a_decision_that_cannot_be_read_is_not_passed_over(world):
     (world.declaration.folder / "decisions" / "0001.md").write_text("# No front matter\n")
     assert checked(world, "reviews")[0].verdict is Verdict.FAIL
