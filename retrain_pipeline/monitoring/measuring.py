@@ -47,6 +47,8 @@ class Labels:
     total: int
     new: int
     """Known after the champion's `as_of`: what a retrain could learn that the champion could not."""
+    through: datetime | None = None
+    """Where the newest event period ends of which any label is known."""
 
 
 def read_inputs(
@@ -116,12 +118,14 @@ def read_labels(lake: Lake, spec: ModelSpec, end: datetime, champion_as_of: date
         if partition.rows and calendar.bounds(period)[1] <= end
     }
     new = sum(n for p, n in counted.items() if champion_as_of is None or calendar.bounds(p)[0] >= champion_as_of)
-    return Labels(_event_periods(lake, spec, counted), sum(counted.values()), new)
+    found = _event_periods(lake, spec, counted)
+    through = calendar.shift(max(found), 1) if found else None
+    return Labels(min(len(found), spec.training.window_periods), sum(counted.values()), new, through)
 
 
-def _event_periods(lake: Lake, spec: ModelSpec, counted: dict[str, int]) -> int:
+def _event_periods(lake: Lake, spec: ModelSpec, counted: dict[str, int]) -> set[datetime]:
     calendar = spec.data.time.calendar()
-    found: set[str] = set()
+    found: set[datetime] = set()
     batch: list[str] = []
     size = 0
     newest_first = list(reversed(counted))
@@ -131,8 +135,8 @@ def _event_periods(lake: Lake, spec: ModelSpec, counted: dict[str, int]) -> int:
         if size < _VALUES_A_READ // 4 and len(batch) <= spec.training.window_periods and index + 1 < len(newest_first):
             continue
         times = lake.read(spec.name, "labels", periods=batch, columns=["_event_time"])["_event_time"]
-        found |= {calendar.key(moment) for moment in times.dt.floor("h").unique()}
+        found |= {calendar.floor(moment) for moment in times.dt.floor("h").unique()}
         batch, size = [], 0
         if len(found) >= spec.training.window_periods:
-            return spec.training.window_periods
-    return len(found)
+            break
+    return found

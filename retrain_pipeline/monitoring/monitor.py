@@ -194,6 +194,7 @@ def _facts(period: str, end: datetime, found: Found, verdict: Verdict) -> dict[s
         "estimated_loss": _guessed(late) if late else None,
         "staleness": found.staleness.to_json() if found.staleness else None,
         "labelled_periods": found.labels.periods,
+        "labelled_through": found.labels.through.isoformat() if found.labels.through else None,
         "labels_total": found.labels.total,
         "new_labels_since_champion": found.labels.new,
         "rows": found.inputs.rows,

@@ -1,7 +1,8 @@
 """When to ask for a retrain: a pure function of facts on record, which says what it looked at either way.
 
 The declared policy (`policies.py`) is asked first. Until it has labelled periods of the champion to look at, a risen
-loss asks, and drift of inputs whose labels are too late to tell. The maximum age asks whatever the policy.
+loss asks, and drift of inputs, once labels of what changed are known that no retrain has learned from. The maximum age
+asks whatever the policy.
 
 It is edge-triggered: what asks is one monitored period, and a period that was answered never asks again. It is bounded
 by one retrain in flight, a cool-down between the data of two retrains, an attempt cap for crashes, a minimum of new
@@ -55,6 +56,8 @@ class Evidence:
     drift_words: str
     labelled_periods: int
     new_labels: int
+    learnable: datetime | None = None
+    """Since when labels are known of the periods that drifted, of the unbroken run of them up to this one."""
     doubts: tuple[str, ...] = ()
     """Why nothing should be learned from what is known: faults of labels, columns or signals."""
 
@@ -218,10 +221,20 @@ def _told(state: TriggerState, evidence: Evidence) -> tuple[Kind | None, str]:
         return ("policy" if opinion.retrain else None), words
     if evidence.performance is Verdict.FAIL:
         return "performance", "the champion's loss has risen"
-    if evidence.drift is Verdict.FAIL and evidence.performance is Verdict.INCONCLUSIVE:
-        return "drift", "inputs drifted and too few labels are known to tell whether it matters"
-    drifted = "; drift alone does not ask while the loss is known" if evidence.drift is Verdict.FAIL else ""
-    return None, f"nothing asks{drifted}"
+    if evidence.drift is not Verdict.FAIL:
+        return None, "nothing asks"
+    if evidence.performance is not Verdict.INCONCLUSIVE:
+        return None, "nothing asks; drift alone does not ask while the loss is known"
+    return _drifted(state, evidence.learnable)
+
+
+def _drifted(state: TriggerState, learnable: datetime | None) -> tuple[Kind | None, str]:
+    """Return whether drift asks: a retrain that learns nothing of what changed only begins another wait for labels."""
+    if learnable is None:
+        return None, "inputs drifted, and no label of what changed is known yet: a retrain would learn nothing of it"
+    if any(one.as_of >= learnable and one.outcome in ANSWERED for one in state.attempts):
+        return None, "inputs drifted, and a retrain has learned of it: its labels will tell whether that was enough"
+    return "drift", "inputs drifted and too few labels are known to tell whether it matters"
 
 
 def _age(state: TriggerState) -> int:

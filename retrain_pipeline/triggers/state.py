@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.ledger.entries import Entry
@@ -49,7 +50,7 @@ def read_state(ledger: "Asked", spec: ModelSpec, in_flight: bool, fleet: Fleet =
     word = standing_word(ledger, model)
     deployment = ledger.deployment(model)
     calendar = spec.data.time.calendar()
-    evidence = _evidence(monitored)
+    evidence = _evidence(monitored, calendar)
     champion_as_of = None if deployment is None else _moment(deployment.state["effective_as_of"])
     age = None
     if evidence is not None and champion_as_of is not None:
@@ -87,7 +88,7 @@ def _moment(text: str) -> datetime:
     return as_utc(datetime.fromisoformat(text))
 
 
-def _evidence(monitored: list[Entry]) -> Evidence | None:
+def _evidence(monitored: list[Entry], calendar: Calendar) -> Evidence | None:
     """Return the newest period; where it was monitored several times, what was found last."""
     if not monitored:
         return None
@@ -104,8 +105,28 @@ def _evidence(monitored: list[Entry]) -> Evidence | None:
         drift_words=payload["drift"].get("words", ""),
         labelled_periods=payload["labelled_periods"],
         new_labels=payload["new_labels_since_champion"],
+        learnable=_learnable(monitored, calendar),
         doubts=tuple(_doubts(payload, _lasts(monitored))),
     )
+
+
+def _learnable(monitored: list[Entry], calendar: Calendar) -> datetime | None:
+    """Return the `as_of` from which on labels were known of periods that drifted; of the run of them up to the newest.
+
+    An entry of an older release does not tell how far its labels reach: they count as known.
+    """
+    newest = {_moment(one.payload["as_of"]): one.payload for one in sorted(monitored, key=lambda one: one.seq)}
+    drifting = list(takewhile(lambda one: one[1]["drift"]["verdict"] == Verdict.FAIL, sorted(newest.items())[::-1]))
+    if not drifting:
+        return None
+    began = calendar.shift(drifting[-1][0], -1)
+    known = [moment for moment, one in drifting if "labelled_through" not in one or _reaches(one, began)]
+    return min(known, default=None)
+
+
+def _reaches(payload: Mapping[str, Any], moment: datetime) -> bool:
+    through = payload["labelled_through"]
+    return through is not None and _moment(through) > moment
 
 
 def _doubts(payload: Mapping[str, Any], lasts: int) -> Iterator[str]:

@@ -138,6 +138,7 @@ def test_before_the_first_release_nothing_can_be_told_but_labels_are_counted(mak
     assert (report.verdict, report.champion) == (INCONCLUSIVE, None)
     assert "no champion yet" in report.words
     assert (report.labels.periods, report.labels.total, report.labels.new) == (3, 480, 480)
+    assert report.labels.through == report.as_of
     rows = world.stores.lake.read("small", "monitoring")
     assert set(rows.loc[rows["part"].isin(["drift", "performance"]), "verdict"]) == {"INCONCLUSIVE"}
 
