@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODEL = "lending"
 HISTORY_WEEKS = 13
 """Weeks of history that are there when the model is first set up: one back-fill."""
-WORLD = LendingWorld(weeks=32, poison_week=30)
+WORLD = LendingWorld(weeks=30, drift_week=16, poison_week=28)
 MARK = ".made-by-retrain-demo"
 BECAUSE = "Demo: partner channel reports odd scores, go back while it is looked into"
 
