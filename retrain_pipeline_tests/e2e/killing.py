@@ -6,202 +6,27 @@ and the same artifacts, whatever temporary files there are, go on alike: of each
 real, over stores of its own, and the retrain is run again.
 """
 
-import contextlib
-import importlib
 import itertools
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import timedelta
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from retrain_pipeline.canonical import parse_json
 from retrain_pipeline.gates.evidence import read_evidence
-from retrain_pipeline.gates.judge import judge
-from retrain_pipeline.learning.build import build_candidate
-from retrain_pipeline.learning.frozen import record_training_set, recorded_training_set
-from retrain_pipeline.learning.manifest import TriggerRef
-from retrain_pipeline.learning.training_set import freeze_training_set
 from retrain_pipeline.learning.versions import load_version
-from retrain_pipeline.monitoring.reference import store_reference
-from retrain_pipeline.records.card import write_card
-from retrain_pipeline.release.errors import ReleaseRefused
-from retrain_pipeline.release.release import newest_evidence, reject, release
-from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.release.state import current
-from retrain_pipeline.spec.declaration import Declaration, read_declaration
-from retrain_pipeline.stores import Stores, open_stores
-from retrain_pipeline.triggers.request import retrain_requested
-from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, note_candidate, retrain_of, subject_of
+from retrain_pipeline.stores import Stores
+from retrain_pipeline.triggers.retrain import TERMINAL, close_dead
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must, twins, wait
-from retrain_pipeline_tests.gates.world import START, make_world
-
-MODEL, ACTOR = "toy", "run"
-WEEK = {"first": 6, "second": 8}
-TERMS = {"first": ("first_model", "first"), "second": ("performance", "non_inferiority")}
-EXIT_REFUSED = 3
-
-
-# --- the model side, step by step, as the assets call it -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A retrain to run."""
-
-    run_id: str
-    week: int
-    kind: str
-    mode: str
-    attempt: int = 1
-
-
-def training_set(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    retrain = retrain_requested(
-        stores.ledger,
-        declaration.spec,
-        run_id=asked.run_id,
-        as_of=(START + timedelta(weeks=asked.week)).isoformat(),
-        kind=asked.kind,
-        mode=asked.mode,
-        trigger_id=f"{asked.kind}-{asked.week}",
-        attempt=asked.attempt,
-        actor=ACTOR,
-    )
-    frozen = freeze_training_set(stores, declaration.spec, retrain.as_of)
-    record_training_set(stores, frozen, run_id=asked.run_id, actor=ACTOR)
-
-
-def candidate(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    deployed = stores.ledger.deployment(MODEL)
-    retrain = retrain_of(stores.ledger, MODEL, asked.run_id)
-    frozen = recorded_training_set(stores, subject_of(stores.ledger, MODEL, "training_set_frozen", asked.run_id))
-    manifest = build_candidate(
-        stores,
-        declaration,
-        frozen,
-        trigger=TriggerRef(kind=retrain.kind, id=retrain.trigger_id, attempt=retrain.attempt),
-        parent=deployed.state["champion"] if deployed else None,
-        run_id=asked.run_id,
-        actor=ACTOR,
-    )
-    store_reference(stores, declaration.spec, manifest.version)
-    note_candidate(stores.ledger, MODEL, manifest.version, asked.run_id, ACTOR)
-
-
-def evaluation(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    retrain = retrain_of(stores.ledger, MODEL, asked.run_id)
-    version = subject_of(stores.ledger, MODEL, "candidate_built", asked.run_id)
-    evidence, digest = judge(stores, declaration, version, mode=retrain.mode, run_id=asked.run_id, actor=ACTOR)
-    if evidence.verdict is not Verdict.PASS:
-        reject(stores, declaration, version, evidence_digest=digest, run_id=asked.run_id, actor=ACTOR)
-
-
-def releasing(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    version = subject_of(stores.ledger, MODEL, "candidate_built", asked.run_id)
-    evidence = newest_evidence(stores, MODEL, version)
-    release(stores, declaration, version, evidence_digest=evidence, run_id=asked.run_id, actor=ACTOR)
-
-
-def model_card(stores: Stores, declaration: Declaration, asked: Asked) -> None:
-    card = write_card(stores, declaration, subject_of(stores.ledger, MODEL, "released", asked.run_id))
-    assert stores.artifacts.get(card.markdown)
-    assert stores.artifacts.get_json(card.json)["model_details"]["version"] == card.version
-
-
-STEPS = {
-    "training_set": training_set,
-    "candidate": candidate,
-    "evaluation": evaluation,
-    "release": releasing,
-    "model_card": model_card,
-}
-
-
-def bound(stores: Stores, declaration: Declaration, asked: Asked) -> dict[str, Callable[[], None]]:
-    """Return the steps of a retrain, to be called."""
-    return {name: partial(work, stores, declaration, asked) for name, work in STEPS.items()}
-
-
-# --- what is on the disk ---------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Case:
-    """One retrain over prepared stores: the first release, or the second over a champion."""
-
-    folder: Path
-    name: str
-
-    @property
-    def prepared(self) -> Path:
-        return self.folder / "prepared" / "home"
-
-    @property
-    def asked(self) -> Asked:
-        return Asked("dying", WEEK[self.name], *TERMS[self.name])
-
-    def declaration(self) -> Declaration:
-        return read_declaration(self.folder / "prepared" / "toy")
-
-    def open(self, home: Path) -> Stores:
-        """Open stores over the one prepared lake: the model side only reads it."""
-        return open_stores(home, lake_url=str(self.prepared / "lake"))
-
-    def fresh(self, name: str) -> Path:
-        """Copy the prepared stores."""
-        home = self.folder / name
-        copy_home(self.prepared, home)
-        return home
-
-    def prepare(self) -> None:
-        world = make_world(self.folder / "prepared")
-        if self.name == "first":  # nothing may be in its ledger; another one makes the imports
-            copy_home(self.prepared, self.folder / "rehearsal")
-        home = self.prepared if self.name == "second" else self.folder / "rehearsal"
-        stores = open_stores(home, lake_url=str(self.prepared / "lake"))
-        asked = Asked("founder", WEEK["first"], *TERMS["first"])
-        for work in STEPS.values():
-            work(stores, world.declaration, asked)
-        stores.close()
-        world.stores.close()
-        (self.folder / "modules.json").write_text(json.dumps(sorted(sys.modules)))
-
-    def warm(self) -> None:
-        """Import what the preparing child had imported, so that the children of this process need not."""
-        must(self.prepare)
-        for name in json.loads((self.folder / "modules.json").read_text()):
-            if name != "__main__":
-                with contextlib.suppress(ImportError):
-                    importlib.import_module(name)
-
-
-def copy_home(source: Path, target: Path) -> None:
-    """Copy stores without their lake. Whole artifacts never change, so a second name for them is a copy."""
-
-    def copy(one: str, other: str) -> None:
-        if len(Path(one).name) == 64:
-            os.link(one, other)
-        else:
-            shutil.copyfile(one, other)
-
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("lake"), copy_function=copy)
-
-
-def artifact_names(home: Path) -> set[str]:
-    return {path.name for path in (home / "artifacts").glob("??/*") if not path.name.startswith(".tmp-")}
-
-
-def temporaries(home: Path) -> list[Path]:
-    return sorted((home / "artifacts").glob("??/.tmp-*"))
+from retrain_pipeline_tests.e2e.doors import Door, Doors, die, fork, in_turn, killed, must, twins
+from retrain_pipeline_tests.e2e.killing_case import TERMS, WEEK, Case, artifact_names, copy_home, temporaries
+from retrain_pipeline_tests.e2e.model_side import MODEL, STEPS, Asked, bound
 
 
 def lake_files(case: Case) -> list[tuple[str, int]]:
@@ -412,71 +237,5 @@ def _told(case: Case, share: int) -> dict[str, str]:
     return dict(json.loads((case.folder / f"told-{share}.json").read_text()))
 
 
-# --- an orphan -------------------------------------------------------------------------------------------------------
-
-
-def retrain_or_refusal(case: Case, home: Path, asked: Asked, at: Callable[[Door], None]) -> None:
-    try:
-        Doors(at).run(bound(case.open(home), case.declaration(), asked))
-    except ReleaseRefused as refusal:
-        (case.folder / "refusal.txt").write_text(str(refusal))
-        os._exit(EXIT_REFUSED)
-
-
-class StopBeforeTheRelease:
-    """Stops this process once, where the transaction of the release is about to begin."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-
-    def __call__(self, door: Door) -> None:
-        if not self.stopped and (door.step, door.what) == ("release", "ledger: before begin"):
-            self.stopped = True
-            os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def orphan(case: Case) -> None:
-    """Stop a retrain before its release is committed, move the deployment on and back, let it go on; write a report."""
-    case.warm()
-    home = case.fresh("orphan")
-    pid = fork(lambda: retrain_or_refusal(case, home, case.asked, StopBeforeTheRelease()))
-    _, status = os.waitpid(pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status), status
-    other = Asked("other", 7, *TERMS["second"])
-
-    def meanwhile() -> None:
-        stores = case.open(home)
-        close_dead(stores.ledger, MODEL, lambda _run: False, "sensor")
-        before = stores.ledger.deployment(MODEL)
-        for work in STEPS.values():
-            work(stores, case.declaration(), other)
-        rollback(stores, MODEL, because="the released one is worse in the field", actor="anna")
-        after = stores.ledger.deployment(MODEL)
-        assert before
-        assert after
-        champions = [before.state["champion"], after.state["champion"]]
-        (case.folder / "before.json").write_text(json.dumps([champions, after.epoch, after.state_digest]))
-
-    try:
-        must(meanwhile)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        status = wait(pid)
-    stores = case.open(home)
-    row = stores.ledger.deployment(MODEL)
-    assert row
-    report = {
-        "exit": os.WEXITSTATUS(status),
-        "refusal": (case.folder / "refusal.txt").read_text(),
-        "before": json.loads((case.folder / "before.json").read_text()),
-        "after": [row.state["champion"], row.epoch, row.state_digest],
-        "superseded": [[e.run_id, e.payload] for e in stores.ledger.entries(action="superseded")],
-        "released": [e.run_id for e in stores.ledger.entries(action="released")],
-        "verdict": stores.ledger.verify().verdict.value,
-    }
-    (case.folder / "report.json").write_text(json.dumps(report))
-
-
 if __name__ == "__main__":
-    chosen = Case(Path(sys.argv[2]), sys.argv[3])
-    {"kill": kill_everywhere, "orphan": orphan}[sys.argv[1]](chosen)
+    kill_everywhere(Case(Path(sys.argv[1]), sys.argv[2]))

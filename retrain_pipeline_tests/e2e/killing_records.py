@@ -18,7 +18,8 @@ from retrain_pipeline.release.rollback import rollback
 from retrain_pipeline.stores import Stores
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.e2e.doors import Door, Doors, in_turn, must, twins
-from retrain_pipeline_tests.e2e.killing import ACTOR, MODEL, STEPS, Case, artifact_names, copy_home, temporaries
+from retrain_pipeline_tests.e2e.killing_case import Case, artifact_names, copy_home, temporaries
+from retrain_pipeline_tests.e2e.model_side import ACTOR, MODEL, STEPS
 
 
 def on_record(stores: Stores) -> list[list[str]]:

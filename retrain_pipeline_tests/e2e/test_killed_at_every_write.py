@@ -11,11 +11,6 @@ import pytest
 CHECKOUT = Path(__file__).parents[2]
 
 
-def play(what: str, folder: Path, case: str) -> dict:
-    """Run `killing` and return its report."""
-    return program("killing", folder, what, str(folder), case)
-
-
 def program(name: str, folder: Path, *arguments: str) -> dict:
     """Run a program in a fresh interpreter, which may fork: delta-rs does not survive a fork once it was used."""
     done = subprocess.run(
@@ -36,7 +31,7 @@ def program(name: str, folder: Path, *arguments: str) -> dict:
 @pytest.mark.requirement("D39")
 @pytest.mark.parametrize("case", ["first", "second"])
 def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_when_run_again(tmp_path, case):
-    report = play("kill", tmp_path, case)
+    report = program("killing", tmp_path, str(tmp_path), case)
     print(case, len(report["doors"]), "doors", len(report["deaths"]), "reruns", report["seconds"], "s")
     # The enumeration saw every kind of write in every step that does it; fewer would mean that a door was missed.
     seen = {(door["step"], door["what"].split(":")[0]) for door in report["doors"]}
@@ -55,7 +50,7 @@ def test_a_retrain_killed_at_any_write_leaves_a_whole_champion_and_converges_whe
 @pytest.mark.dagster_fact("K3")
 def test_an_orphan_that_wakes_up_before_its_commit_is_refused_though_the_same_champion_serves(tmp_path):
     """Released and rolled back meanwhile: the orphan was judged against this very champion, but at another epoch."""
-    report = play("orphan", tmp_path, "second")
+    report = program("orphan", tmp_path, str(tmp_path), "second")
     (judged_against, champion), epoch, digest = report["before"]
     assert champion == judged_against
     assert report["after"] == [champion, epoch, digest]

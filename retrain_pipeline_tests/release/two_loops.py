@@ -23,7 +23,7 @@ from retrain_pipeline.release.state import Deployment, current
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.stores import Stores, open_stores
 from retrain_pipeline.strict import Strict
-from retrain_pipeline_tests.e2e.killing import Asked, candidate, evaluation, releasing, training_set
+from retrain_pipeline_tests.e2e.model_side import Asked, candidate, evaluation, releasing, training_set
 from retrain_pipeline_tests.gates.world import START
 
 TO_STATE, FROM_STATE = Deployment.to_state, Deployment.from_state
