@@ -1,6 +1,7 @@
 """Policies: small named rules for when to retrain, one interface.
 
-They are compared in a replay. The sensor still asks by `policy.decide`: on a risen loss, drift without labels, or age.
+They are compared in a replay. The sensor asks through `policy.decide`, which knows the bounds, and who asks while there
+is no course to look at yet.
 """
 
 import math
