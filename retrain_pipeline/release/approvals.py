@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 PURPOSE = "retrain approval/1"
 ENVIRONMENT = "RETRAIN_ENVIRONMENT"
 """Environment variable: what this deployment is called, for example ``production``."""
-MIN_REASON = 10
+MIN_REASON, MAX_REASON = 10, 1000
+"""Characters of a reason."""
 
 Kind = Literal["release", "plan", "override"]
 ENTERED: dict[Kind, str] = {"release": "approved", "plan": "plan_approved", "override": "override_granted"}
@@ -65,7 +66,7 @@ class Statement(Strict):
     granted_at: str
     expires_at: str
     nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
-    because: str = Field(min_length=MIN_REASON, max_length=1000)
+    because: str = Field(min_length=MIN_REASON, max_length=MAX_REASON)
 
     def document(self) -> dict[str, Any]:
         """Return the statement as JSON values."""
@@ -115,11 +116,11 @@ def grant(
         Without a reason or a signature, with a key of nobody, or for longer than a statement may hold.
     """
     because, roles = " ".join(because.split()), project_roles()
-    lasting = timedelta(hours=expires_hours)
-    if len(because) < MIN_REASON:
-        raise ApprovalRefused(f"{subject.model}: give a reason of at least {MIN_REASON} characters (because)")
-    if not timedelta() < lasting <= LONGEST[subject.kind]:
-        longest = LONGEST[subject.kind] // timedelta(hours=1)
+    if not MIN_REASON <= len(because) <= MAX_REASON:  # what is signed is never cut
+        limits = f"at least {MIN_REASON} characters, at most {MAX_REASON}"
+        raise ApprovalRefused(f"{subject.model}: give a reason of {limits} (because)")
+    longest = LONGEST[subject.kind] // timedelta(hours=1)
+    if not 0 < expires_hours <= longest:  # nor is NaN
         raise ApprovalRefused(f"{subject.model}: expires_hours {expires_hours}: more than 0, at most {longest}")
     actor = speaker(ledger, subject.model, actor, key, roles)
     action = ACTION_OF[subject.kind]
@@ -140,7 +141,7 @@ def grant(
         role=granted.role,
         authors=subject.authors.names,
         granted_at=now.isoformat(timespec="seconds"),
-        expires_at=(now + lasting).isoformat(timespec="seconds"),
+        expires_at=(now + timedelta(hours=expires_hours)).isoformat(timespec="seconds"),
         nonce=secrets.token_hex(16),
         because=because,
     )
@@ -190,7 +191,7 @@ def withdraw_approval(
         raise ApprovalRefused(f"{model} {version}: there is no approval to withdraw")
     actor = speaker(ledger, model, actor, key, roles)
     granted = check(ledger, actor, "approve", model, version)
-    payload = {"because": because[:1000], **granted.payload()}
+    payload = {"because": because[:MAX_REASON], **granted.payload()}
     return ledger.append(NewEntry(actor, APPROVAL_WITHDRAWN, model, version, payload))
 
 

@@ -1,15 +1,17 @@
-"""A trial made by hand: a version judged against a champion, in stores of its own, without a fit or a lake."""
+"""Made by hand, without a fit or a lake: a version on trial beside a champion, and people who may speak."""
 
 from retrain_pipeline.canonical import sha256
 from retrain_pipeline.gates.evidence import ValidatedLoss
 from retrain_pipeline.learning.team_code import code_digest
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import DEPLOYMENT, NewEntry
+from retrain_pipeline.ledger.store import Ledger
 from retrain_pipeline.release.stages import apply
 from retrain_pipeline.release.state import Challenger, Deployment
 from retrain_pipeline.stores import open_stores
 from retrain_pipeline_tests.gates.handmade import AS_OF, evidence, manifest
 from retrain_pipeline_tests.gates.world import write_folder
+from retrain_pipeline_tests.governance.asking import make_people
 from retrain_pipeline_tests.release.test_look import look
 
 ROLLOUT = "shadow_periods: 1, canary_shares: [0.1, 0.5], canary_periods: 2, holdback_share: 0.05, holdback_periods: 4"
@@ -82,3 +84,28 @@ class Trial:
         row = self.ledger.deployment("toy")
         assert (row.epoch, entry.epoch) == ((2, 2) if state is None else (3, 3))
         assert state is None or row.state == state.to_state()
+
+
+class People:
+    """A ledger of their own, their roles and their keys: alice and bob review, carol leads, dave has no role."""
+
+    def __init__(self, folder):
+        self.policy, self.keys = make_people(folder)
+        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}", keyring=self.policy / "keyring.json")
+        self.first = self.ledger.append(NewEntry("test", "begun"))
+
+    def roles(self, old, new):
+        """Edit the roles."""
+        file = self.policy / "roles.yaml"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def newest(self):
+        """Return the newest entry."""
+        return self.ledger.entries(newest_first=True, limit=1)[0]
+
+    def refused(self, who, action, subject, words, roles):
+        """Check that the newest entry says that somebody tried what they may not."""
+        entry = self.newest()
+        assert (entry.actor, entry.action, entry.model, entry.subject) == (who, "refused", "toy", subject)
+        assert entry.payload == {"attempted": action, "words": words, "roles": roles}
