@@ -48,7 +48,7 @@ def approve(
         if plan == (version is not None):
             raise NotFound(f"{model}: give a version, or --plan")
         subject = _plan(declaration) if version is None else subject_that_waits(stores, declaration, version)
-        hours = expires_hours or (2160 if plan else 72)
+        hours = expires_hours if expires_hours is not None else (2160 if plan else 72)
         signer = person_key(key)
         entry = grant(stores.ledger, subject, actor=actor(), key=signer, because=because, expires_hours=hours)
         console.print(f"{model} {entry.subject}: approved by {entry.actor}, entry {entry.seq}")

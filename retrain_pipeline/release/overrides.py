@@ -46,7 +46,8 @@ def review(
     found = next((entry for entry in waiting if seq in (None, entry.seq)), None)
     if found is None:
         known = ", ".join(str(entry.seq) for entry in waiting) or "none"
-        raise ApprovalRefused(f"{model}: no override {seq or ''} waits for a review; waiting: {known}")
+        asked = "override" if seq is None else f"override {seq}"
+        raise ApprovalRefused(f"{model}: no {asked} waits for a review; waiting: {known}")
     actor = speaker(ledger, model, actor, key, roles)
     granted = check(ledger, actor, "review_override", model, found.subject)
     if not is_person(actor) or same_person(roles, actor, found.actor):
