@@ -203,8 +203,12 @@ def _excess(stores: "Stores", declaration: "Declaration", anchor: Anchor, manife
         raise ApprovalRefused(
             f"{spec.name}: {manifest.version} and {anchor.version} cannot be compared on one set of rows"
         )
-    reference = float(theirs.mean())
-    difference = float(ours.mean()) - reference
+    return _above(float(ours.mean()), float(theirs.mean()))
+
+
+def _above(loss: float, reference: float) -> float:
+    """Return by how much a mean loss exceeds another, as a share of it: infinitely where that is none."""
+    difference = loss - reference
     if reference <= 0:
         return float("inf") if difference > 0 else 0.0
     return difference / reference
