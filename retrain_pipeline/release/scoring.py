@@ -1,6 +1,7 @@
 """Asking models: the rows of a period go to the versions that answer them, and what each said becomes a table."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ class Asked:
 
     stores: "Stores"
     spec: "ModelSpec"
-    unseen: dict[str, int] = field(default_factory=dict)
-    missing: dict[str, int] = field(default_factory=dict)
+    unseen: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
     """Why a version that is not the champion could not answer."""
     _pipelines: dict[str, Any] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Asked:
 
         pipeline = self._pipeline(version)
         parts = []
+        unseen, missing = Counter[str](), Counter[str]()
         size = max(-(-len(features) // _BATCHES), 1)
         for at in range(0, len(features), size):
             batch = features.iloc[at : at + size]
@@ -53,9 +55,11 @@ class Asked:
             told = predict(pipeline, self.spec.data.label.task, batch)
             milliseconds = (time.perf_counter_ns() - started) / 1e6 / len(batch)
             parts.append(told.frame.assign(latency_ms=milliseconds))
-            for total, counts in ((self.unseen, told.unseen), (self.missing, told.missing)) if counted else ():
-                for name, count in counts.items():
-                    total[name] = total.get(name, 0) + count
+            unseen.update(told.unseen)
+            missing.update(told.missing)
+        if counted:  # once it answered all: what it could not answer is counted for who does
+            self.unseen.update(unseen)
+            self.missing.update(missing)
         return pd.concat(parts)
 
     def tried(self, version: str, features: "pd.DataFrame", *, counted: bool = True) -> "pd.DataFrame | None":
@@ -90,15 +94,14 @@ def served(asked: Asked, plan: "Plan", routing: Routing, features: "pd.DataFrame
 
     versions, arms, propensities = _assigned(asked, routing, features)
     parts = []
-    for version in sorted(set(versions)):
-        rows = features[versions == version]
-        if version == routing.champion:
-            parts.append(asked.answers(version, rows))
-        elif (told := asked.tried(version, rows)) is not None:
+    for version in sorted(set(versions) - {routing.champion}):
+        mine = versions == version
+        if (told := asked.tried(version, features[mine])) is not None:
             parts.append(told)
         else:
-            arms[versions == version], versions[versions == version] = FALLBACK, routing.champion
-            parts.append(asked.answers(routing.champion, rows))
+            arms[mine], versions[mine] = FALLBACK, routing.champion
+    if (rest := versions == routing.champion).any():  # the last, as it answers what the others could not
+        parts.append(asked.answers(routing.champion, features[rest]))
     head = features[[*asked.spec.data.key, "_event_time"]]
     table = head.assign(
         _known_time=features["_event_time"], model_version=versions, arm=arms, propensity=propensities, epoch=plan.epoch

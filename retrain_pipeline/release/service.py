@@ -57,7 +57,7 @@ class Service:
         self._stores, self._spec, self._refresh_seconds = stores, spec, refresh_seconds
         self._lock = threading.Lock()
         self._serving: Serving | None = None
-        self._looked_at = -refresh_seconds
+        self._looked_at = 0.0
         self.trouble: str | None = None
         """Why the newest deployment is not what serves; None when it is."""
 
@@ -88,7 +88,8 @@ class Service:
         names = list(self._spec.rollout.route_by or self._spec.data.key)
         if lacking := [name for name in names if name not in features]:
             raise ServingRefused(f"{self._spec.name}: rows need {', '.join(lacking)} to be routed (rollout.route_by)")
-        routes = [serving.route(entity) for entity in features[names].itertuples(index=False, name=None)]
+        rows = features.reset_index(drop=True)  # two rows may come under one name
+        routes = [serving.route(entity) for entity in rows[names].itertuples(index=False, name=None)]
         told = pd.DataFrame(
             {
                 "model_version": [route.version for route in routes],
@@ -96,28 +97,27 @@ class Service:
                 "propensity": [route.propensity for route in routes],
                 "epoch": serving.epoch,
             },
-            index=features.index,
+            index=rows.index,
         )
         task = self._spec.data.label.task
         parts = [
-            predict(serving.pipelines[version], task, features[told["model_version"] == version]).frame
-            for version in sorted(set(told["model_version"]))
+            predict(serving.pipelines[version], task, rows[told["model_version"] == version]).frame
+            for version in sorted(set(told["model_version"]) or {serving.routing.champion})
         ]
-        return pd.concat(parts).join(told).loc[features.index] if parts else told
+        return pd.concat(parts).join(told).sort_index().set_axis(features.index)
 
     def serving(self) -> Serving:
         """Return what serves now, after a look at the record where the last one is too old."""
-        if time.monotonic() - self._looked_at >= self._refresh_seconds and self._lock.acquire(blocking=False):
-            try:  # one thread looks; the others go on with what there is
-                self._look()
+        first = self._serving is None
+        due = first or time.monotonic() - self._looked_at >= self._refresh_seconds
+        # One thread looks. The others go on with what there is; at first there is nothing, and they wait.
+        if due and self._lock.acquire(blocking=first):
+            try:
+                if not first or self._serving is None:
+                    self._look()
             finally:
                 self._lock.release()
         serving = self._serving
-        if serving is None:
-            with self._lock:
-                if self._serving is None:
-                    self._look()
-                serving = self._serving
         if serving is None:
             raise ServingRefused(f"{self._spec.name}: {self.trouble}")
         return serving
@@ -131,9 +131,10 @@ class Service:
             epoch, deployment = current(ledger, model)
             if deployment is None:
                 self.trouble = "nothing was ever released, so nobody answers"
-            elif self._serving is None or self._serving.epoch != epoch:
+                return
+            if self._serving is None or self._serving.epoch != epoch:
                 self._serving = self._loaded(epoch, deployment.routing())
-                self.trouble = None
+            self.trouble = None
         except RetrainError as error:  # what serves goes on: a store that is away is no reason to stop answering
             self.trouble = f"the newest deployment does not serve: {error}"
 

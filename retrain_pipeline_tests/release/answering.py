@@ -1,6 +1,8 @@
 """Models that answer in milliseconds, over a lake in memory: Delta Lake does not work where mutants are tried."""
 
+import atexit
 import functools
+import shutil
 import tempfile
 from dataclasses import replace
 from datetime import timedelta
@@ -106,34 +108,55 @@ def _fitted(task, estimator, params):
     return made, dump_model(made), probe_bytes(made, probe), prediction_fingerprint(made, probe)
 
 
-class Answering:
-    """A model's folder, its stores, six weeks of labelled rows to learn from and two weeks to answer."""
+@functools.cache
+def _home(task, models):
+    """Return a folder of stores in which these models are on record; made once a process, to be copied."""
+    folder = Path(tempfile.mkdtemp(prefix="answering-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    stores = open_stores(folder)
+    for data in _learned(task)[3]:
+        stores.artifacts.put(data)
+    for version, estimator, params in models:
+        _register(stores, task, version, estimator, params)
+    stores.close()
+    return folder
 
-    def __init__(self, folder, task="regression", more=""):
+
+def _register(stores, task, version, estimator, params, changed=()):
+    _, data, probe, fingerprint = _fitted(task, estimator, params)
+    put = stores.artifacts.put
+    document = manifest(
+        stores.artifacts, version, task=task, training_set=_learned(task)[1].to_json(), model_artifact=put(data),
+        prediction_fingerprint=fingerprint, probe=Probe(artifact=put(probe), rows=256),
+        search_complete=False,  # several versions of the same inputs may answer otherwise
+        **dict(changed),
+    )  # fmt: skip
+    register(stores, document, actor="test")
+
+
+def constant(version, value):
+    """Return a model that always says the same."""
+    return version, CONSTANT, (("strategy", "constant"), ("constant", value))
+
+
+class Answering:
+    """A model's folder, its stores, six weeks of labelled rows to learn from and two weeks to answer.
+
+    `models` are on record, fitted on the training rows: version, estimator and its parameters.
+    """
+
+    def __init__(self, folder, task="regression", more="", models=()):
         self.declaration = write_folder(folder / "toy", task, more)
         self.spec = self.declaration.spec
-        lake, self.frozen, self.frames, digests = _learned(task)
+        lake, self.frozen, self.frames, _ = _learned(task)
+        shutil.copytree(_home(task, models), folder / "home")
         self.stores = replace(open_stores(folder / "home"), lake=lake.copy())
-        for data in digests:
-            self.stores.artifacts.put(data)
+        self.pipelines = {version: _fitted(task, estimator, params)[0] for version, estimator, params in models}
 
     def features(self, *weeks):
         """Return the features of weeks."""
         return self.stores.lake.read("toy", "features", periods=_weeks(weeks))
 
-    def fit(self, version, estimator=CONSTANT, changed=(), **params):
-        """Put an estimator, fitted on the training rows, on record as a version; return its pipeline."""
-        made, data, probe, fingerprint = _fitted(self.frames.task, estimator, tuple(params.items()))
-        put = self.stores.artifacts.put
-        document = manifest(
-            self.stores.artifacts, version, task=self.frames.task, training_set=self.frozen.to_json(),
-            model_artifact=put(data), prediction_fingerprint=fingerprint, probe=Probe(artifact=put(probe), rows=256),
-            search_complete=False,  # several versions of the same inputs may answer otherwise
-            **dict(changed),
-        )  # fmt: skip
-        register(self.stores, document, actor="test")
-        return made
-
-    def constant(self, version, value, **changed):
-        """Put a version on record that always says the same."""
-        return self.fit(version, CONSTANT, changed.items(), strategy="constant", constant=value)
+    def add(self, model, **changed):
+        """Put another model on record, with fields of its manifest changed."""
+        _register(self.stores, self.frames.task, *model, changed.items())

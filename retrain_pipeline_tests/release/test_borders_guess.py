@@ -19,7 +19,7 @@ from retrain_pipeline.release.errors import ApprovalRefused
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.handmade import manifest
-from retrain_pipeline_tests.release.answering import AS_OF, Answering
+from retrain_pipeline_tests.release.answering import AS_OF, Answering, constant
 
 MODELS = {
     "regression": ("mae", "sklearn.linear_model.LinearRegression", "sklearn.dummy.DummyRegressor"),
@@ -33,9 +33,9 @@ class Guessing(Answering):
     """Two fitted versions, v2 on trial beside v1, and the estimate of the loss of each by its definition."""
 
     def __init__(self, folder, task):
-        super().__init__(folder, task, "  rollout: {shadow_periods: 1, margin: 0.5}")
-        self.task, (self.metric, *estimators) = task, MODELS[task]
-        self.pipelines = {name: self.fit(name, one) for name, one in zip(("v2", "v1"), estimators, strict=True)}
+        self.task, (self.metric, ours, theirs) = task, MODELS[task]
+        models = (("v2", ours, ()), ("v1", theirs, ()))
+        super().__init__(folder, task, "  rollout: {shadow_periods: 1, margin: 0.5}", models)
 
     def expected(self, version, rows):
         frames, pipeline = self.frames, self.pipelines[version]
@@ -120,8 +120,7 @@ ANCHOR = Anchor("v1", AS_OF, 0)
 
 @pytest.fixture
 def toys(tmp_path):
-    made = Answering(tmp_path)
-    made.constant("v1", 1.0)
+    made = Answering(tmp_path, models=(constant("v1", 1.0),))
     yield made
     made.stores.close()
 
@@ -139,12 +138,12 @@ def loss(toys, value):
 def test_a_candidate_may_lose_as_much_more_than_the_anchor_as_the_plan_lets_it(toys):
     worse = loss(toys, 2.0) / loss(toys, 1.0) - 1
     assert worse > 0.1
-    toys.constant("v2", 2.0)
+    toys.add(constant("v2", 2.0))
     assert covered(toys, "v2", 50) == pytest.approx(worse, rel=1e-12)
     with pytest.raises(ApprovalRefused) as refused:
         covered(toys, "v2", 0.05)
     assert str(refused.value) == f"plan year-one: mean loss {worse:+.2%} against v1, at most +5.00%"
-    toys.constant("v3", 1.0)
+    toys.add(constant("v3", 1.0))
     assert covered(toys, "v3", 0) == 0, "exactly what is allowed"
     assert covered(toys, "v1", 0, anchor=Anchor("v2", AS_OF, 0)) == pytest.approx(1 / (1 + worse) - 1)
 
@@ -160,13 +159,13 @@ def test_a_candidate_may_lose_as_much_more_than_the_anchor_as_the_plan_lets_it(t
 def test_what_the_plan_allows_may_differ_from_the_anchor(toys, more, changed):
     if "spec_digest" in changed:
         changed = {"spec_digest": toys.stores.artifacts.put(b"another declaration")}
-    toys.constant("v2", 1.0, **changed)
+    toys.add(constant("v2", 1.0), **changed)
     assert covered(toys, "v2", 0.0, more) == 0
 
 
 def test_what_cannot_be_compared_is_not_within_a_limit(toys):
     register(toys.stores, manifest(toys.stores.artifacts, "v0"), actor="test")
-    toys.constant("v2", 1.0)
+    toys.add(constant("v2", 1.0))
     with pytest.raises(ApprovalRefused) as refused:
         covered(toys, "v2", 50, anchor=Anchor("v0", AS_OF, 0))
     assert str(refused.value) == "toy: v2 and v0 cannot be compared on one set of rows"
