@@ -55,8 +55,7 @@ def standing(history: list[Reign]) -> list[Reign]:
     stack: list[Reign] = []
     for reign in history:
         if reign.entry.action == "rolled_back":
-            at = newest_place(stack, reign.version)
-            stack = stack if at is None else stack[:at]
+            stack = stack[: newest_place(stack, reign.version)]  # all of it, where it is nowhere
         stack.append(reign)
     return stack
 

@@ -1,6 +1,7 @@
 """Whose hand was in a version, to the letter: by a real git, and by entries that a test wrote."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -117,12 +118,12 @@ def test_the_run_of_the_manifest_counts_where_no_entry_names_one(made):
 
 def test_since_the_champion_everybody_who_committed_anywhere_in_the_project_is_an_author(made, git):
     before = git.commit("Zoe")
-    git.commit("Alice", committer="Carol", message="Tune\n\nCo-authored-by: Bob B. <bob@b.org>\nCo-authored-by: Eve")
+    git.commit("Alice", committer="Carol", message="Tune\n\nCo-authored-by: Bob B. <bob@MAX>\nCo-authored-by: Eve")
     after = git.commit("Dave", "shared.py")
     git.commit("Late")
     made.version("v1", before)
     made.version("v1", git.commit("Later"), model="doll")
-    wanted = people("Alice", "Carol", "Dave") | {"Bob B.", "bob@b.org", "Eve"}
+    wanted = people("Alice", "Carol", "Dave") | {"Bob B.", "bob@MAX", "Eve"}
     assert made.names(made.version(commit=after), "v1") == wanted
     assert made.names(made.version("v3", before), "v1") == set(), "the champion's own code"
 
@@ -172,11 +173,12 @@ def test_long_words_of_git_are_cut_and_its_absence_is_told(made, git, monkeypatc
 # --- a file
 
 
-def test_a_file_has_its_committers_and_the_owners(made, git, tmp_path):
+@pytest.mark.parametrize("name", ["plan.yaml", "-plan.yaml"])
+def test_a_file_has_its_committers_and_the_owners(made, git, name):
     git.commit("Zoe", "toy/other.yaml")
-    git.commit("Bob", "toy/plan.yaml", committer="Carol")
-    git.commit("Alice", "toy/plan.yaml")
-    file = made.declaration.folder / "plan.yaml"
+    git.commit("Bob", f"toy/{name}", committer="Carol")
+    git.commit("Alice", f"toy/{name}")
+    file = made.declaration.folder / name
     wanted = people("Alice", "Bob", "Carol") | {"team:toys"}
     assert authors_of_file(file, ("team:toys",)) == Authors(tuple(sorted(wanted)))
     (made.declaration.folder / "other.yaml").write_text("changed\n")
@@ -186,6 +188,21 @@ def test_a_file_has_its_committers_and_the_owners(made, git, tmp_path):
         with pytest.raises(ApprovalRefused) as refused:
             authors_of_file(unknown, ())
         assert str(refused.value) == f"{unknown}: not committed, so its authors are unknown; commit it first"
+
+
+@pytest.mark.parametrize("broken", ["status", "log"])
+def test_a_file_of_which_git_cannot_tell_has_no_known_authors(made, git, tmp_path, monkeypatch, broken):
+    git.commit("Alice", "toy/plan.yaml")
+    file, real = made.declaration.folder / "plan.yaml", shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").write_text(
+        f'#!/bin/sh\ncase "$*" in *" {broken} "*) echo " it broke " >&2; exit 1;; esac\nexec "{real}" "$@"\n'
+    )
+    (tmp_path / "bin" / "git").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(ApprovalRefused) as refused:
+        authors_of_file(file, ())
+    assert str(refused.value) == f"{file}: its authors are unknown: git says it broke; fetch its commits"
 
 
 def test_a_file_outside_git_has_its_owners(tmp_path):

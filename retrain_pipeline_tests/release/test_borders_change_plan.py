@@ -1,5 +1,6 @@
 """The change plan's borders, and who was champion when: by files, entries and manifests that a test wrote."""
 
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 from types import SimpleNamespace
 
@@ -87,7 +88,17 @@ def at(now, anchor=None):
     return {"anchor": anchor or Anchor("v1", now, 0), "now": now}
 
 
-def test_a_plan_holds_from_its_first_to_its_last_day_in_utc(tmp_path):
+@pytest.fixture(params=["UTC", "Pacific/Kiritimati"])
+def zone(request, monkeypatch):
+    """The zone of the machine."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_plan_holds_from_its_first_to_its_last_day_in_utc(tmp_path, zone):
     read = plan(tmp_path)
     last = datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC)
     east = timezone(timedelta(hours=5))
@@ -207,7 +218,8 @@ def test_the_anchor_is_the_newest_standing_version_that_a_person_let_through(his
         assert anchor_of(history.ledger, "toy") == Anchor(version, moment, 0)
     history.permitted("v4", "plan")
     history.serves("v5")
-    history.serves("v8", model="doll", permit={"kind": "release"})
+    history.serves("v5", model="doll", permit={"kind": "release"})
+    history.serves("v2", model="doll")
     history.ledger.append(NewEntry("test", "released", "toy", "v4", {"permit": {"kind": "release"}}))
     assert anchor_of(history.ledger, "toy") == Anchor("v3", moment, 2)
     history.back("v2")
