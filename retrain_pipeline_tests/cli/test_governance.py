@@ -42,6 +42,9 @@ def test_a_person_approves_and_another_overrides_and_a_third_reviews(at, world, 
     because = ("--because", "the slices look right to me")
     assert "retrain approve toy" in at("release", "toy", version, fails=True)
     assert "is signed" in at("approve", "toy", version, *because, fails=True)
+    for hours in ("0", "nan"):
+        words = at("approve", "toy", version, *because, "--key", keys["alice"], "--expires-hours", hours, fails=True)
+        assert "more than 0, at most 720" in words
     told = at("approve", "toy", version, *because, "--key", keys["alice"])
     assert "approved by person:alice" in told
     assert "is champion after" in at("release", "toy", version)
