@@ -35,8 +35,8 @@ def label_free(stores: "Stores", spec: "ModelSpec", pair: "Pair", as_of: datetim
         return GateResult(gate="label_free", verdict=Verdict.INCONCLUSIVE, words=words)
     allowed = reference * (1 + spec.rollout.margin)
     words = (
-        f"no label is mature; by {guesses[0].method} a loss of {trial:.4g} for {pair.trial} and {reference:.4g} for "
-        f"{pair.reference}, allowed {allowed:.4g} (an estimate that is blind to what labels will say)"
+        f"no label is mature; a loss of {trial:.4g} for {pair.trial} (by {guesses[0].method}) and {reference:.4g} for "
+        f"{pair.reference} (by {guesses[1].method}), allowed {allowed:.4g} (estimates blind to what labels will say)"
     )
     verdict = Verdict.PASS if trial <= allowed else Verdict.INCONCLUSIVE
     return GateResult(

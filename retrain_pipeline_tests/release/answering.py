@@ -145,8 +145,8 @@ class Answering:
     `models` are on record, fitted on the training rows: version, estimator and its parameters.
     """
 
-    def __init__(self, folder, task="regression", more="", models=()):
-        self.declaration = write_folder(folder / "toy", task, more)
+    def __init__(self, folder, task="regression", more="", models=(), success=None):
+        self.declaration = write_folder(folder / "toy", task, more, success)
         self.spec = self.declaration.spec
         lake, self.frozen, self.frames, _ = _learned(task)
         shutil.copytree(_home(task, models), folder / "home")

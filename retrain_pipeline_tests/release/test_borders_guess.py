@@ -22,9 +22,16 @@ from retrain_pipeline_tests.gates.handmade import manifest
 from retrain_pipeline_tests.release.answering import AS_OF, Answering, constant
 
 MODELS = {
-    "regression": ("mae", "sklearn.linear_model.LinearRegression", "sklearn.dummy.DummyRegressor"),
-    "binary": ("brier", "sklearn.tree.DecisionTreeClassifier", "sklearn.linear_model.LogisticRegression"),
+    "dle": ("regression", "mae", "sklearn.linear_model.LinearRegression", "sklearn.dummy.DummyRegressor"),
+    "cbpe": ("binary", "brier", "sklearn.tree.DecisionTreeClassifier", "sklearn.linear_model.LogisticRegression"),
+    "cbpe and dle": (
+        "binary",
+        "error",
+        "sklearn.linear_model.LogisticRegression",
+        "sklearn.linear_model.RidgeClassifier",
+    ),
 }
+"""Two models for each way to guess: the last one gives no probabilities."""
 PAIR = Pair("v2", "v1", AS_OF)
 LATER = AS_OF + timedelta(weeks=2)
 
@@ -32,10 +39,11 @@ LATER = AS_OF + timedelta(weeks=2)
 class Guessing(Answering):
     """Two fitted versions, v2 on trial beside v1, and the estimate of the loss of each by its definition."""
 
-    def __init__(self, folder, task):
-        self.task, (self.metric, ours, theirs) = task, MODELS[task]
-        models = (("v2", ours, ()), ("v1", theirs, ()))
-        super().__init__(folder, task, "  rollout: {shadow_periods: 1, margin: 0.5}", models)
+    def __init__(self, folder, methods):
+        self.task, self.metric, *estimators = MODELS[methods]
+        models = tuple((version, one, ()) for version, one in zip(("v2", "v1"), estimators, strict=True))
+        success = f"{{metric: {self.metric}, at_most: 5}}"
+        super().__init__(folder, self.task, "  rollout: {shadow_periods: 1, margin: 0.5}", models, success)
 
     def expected(self, version, rows):
         frames, pipeline = self.frames, self.pipelines[version]
@@ -64,9 +72,9 @@ def test_the_trial_passes_while_its_guessed_loss_is_within_the_margin_and_never_
         for margin in (0.0, 50.0):
             allowed = theirs.estimate * (1 + margin)
             words = (
-                f"no label is mature; by {ours.method} a loss of {ours.estimate:.4g} for {pair.trial} and "
-                f"{theirs.estimate:.4g} for {pair.reference}, allowed {allowed:.4g} "
-                "(an estimate that is blind to what labels will say)"
+                f"no label is mature; a loss of {ours.estimate:.4g} for {pair.trial} (by {ours.method}) and "
+                f"{theirs.estimate:.4g} for {pair.reference} (by {theirs.method}), allowed {allowed:.4g} "
+                "(estimates blind to what labels will say)"
             )
             verdict = Verdict.PASS if ours.estimate <= allowed else Verdict.INCONCLUSIVE
             wanted = GateResult(gate="label_free", verdict=verdict, statistic=ours.estimate, threshold=allowed, n=208,

@@ -114,7 +114,7 @@ def test_rows_are_answered_in_their_order_however_they_are_called(toys):
     toys.deploy(challenger=CANARY, holdback=HELD)
     rows = toys.features(6)
     wanted = toys.service.answer(rows)
-    for index in (["a"] * 104, list(range(104, 0, -1)), pd.Index([f"row {at % 7}" for at in range(104)], name="row")):
+    for index in (["a"] * 104, list(range(104, 0, -1)), pd.Index([f"row {at % 7}" for at in range(104)], name="id")):
         pd.testing.assert_frame_equal(toys.service.answer(rows.set_axis(index)), wanted.set_axis(index))
 
 
