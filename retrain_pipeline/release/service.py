@@ -96,8 +96,7 @@ class Service:
                 "arm": [route.arm for route in routes],
                 "propensity": [route.propensity for route in routes],
                 "epoch": serving.epoch,
-            },
-            index=rows.index,
+            }
         )
         task = self._spec.data.label.task
         parts = [

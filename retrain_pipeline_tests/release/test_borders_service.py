@@ -147,6 +147,7 @@ def test_rows_are_routed_by_what_is_declared_and_without_it_they_are_refused(tmp
 
 def test_before_anything_is_released_and_in_a_lane_nobody_answers(toys, clock):
     words = "nothing was ever released, so nobody answers"
+    assert toys.service.trouble is None, "nobody has looked yet"
     assert toys.refusal() == f"toy: {words}"
     assert toys.service.trouble == words
     toys.ledger.append(NewEntry("test", "lane_opened", "doll", payload={"of": "toy"}))
