@@ -153,6 +153,23 @@ def test_where_the_champion_has_no_row_of_its_own_it_is_not_asked(toys):
         served(toys.asked, Plan(routing), routing, rows)
 
 
+def test_who_stands_in_is_named_whole_where_nobody_else_answers(toys):
+    toys.add(constant("champion", 1.0))
+    lose(toys, "v2")
+    rows, routing = toys.features(6), Routing("champion", CANARY, HELD)
+    table = served(toys.asked, Plan(routing), routing, rows[[arm_of(one) == "canary" for one in rows["id"]]])
+    assert set(zip(table["model_version"], table["arm"], strict=True)) == {("champion", "fallback")}
+
+
+def test_rows_are_routed_by_what_only_raw_has(toys):
+    rollout = toys.spec.rollout.model_copy(update={"route_by": ("y",)})
+    asked = Asked(toys.stores, toys.spec.model_copy(update={"rollout": rollout}))
+    rows, routing = toys.features(6), Routing("v1", CANARY, HELD)
+    raw = toys.stores.lake.read("toy", "raw", periods=["2024-02-12"])
+    table = served(asked, Plan(routing), routing, rows)
+    assert list(table["arm"]) == [arm_of(one) for one in raw["y"]]
+
+
 # --- what is said beside
 
 
@@ -208,7 +225,8 @@ def test_who_has_no_rows_or_cannot_answer_says_nothing_beside(toys):
 
 def test_an_entity_is_the_key_or_what_rows_are_routed_by(tmp_path, toys):
     rows = toys.features(6).head(3)
-    assert entities(toys.stores, toys.spec, rows) == [(one,) for one in rows["id"]]
+    for told in (rows, rows[["id"]]):
+        assert entities(toys.stores, toys.spec, told) == [(one,) for one in rows["id"]]
     by_shop = Answering(tmp_path / "other", more="  rollout: {route_by: [shop, id]}")
     assert entities(by_shop.stores, by_shop.spec, rows) == list(zip(rows["shop"], rows["id"], strict=True))
     by_shop.stores.close()
