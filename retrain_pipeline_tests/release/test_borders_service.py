@@ -52,13 +52,13 @@ class Toys(Answering):
         self.ledger = Watched(self.stores.ledger)
         self.stores = replace(self.stores, ledger=self.ledger)
         self.service = Service(self.stores, self.spec, refresh_seconds=10)
+        self.deploy("v9", model="doll")
 
-    def deploy(self, champion="v1", **changed):
-        row = self.ledger.ledger.deployment("toy")
-        state = Trial.champion.model_copy(update={"champion": champion, **changed})
-        self.ledger.change_deployment(
-            "toy", row.epoch if row else 0, state.to_state(), NewEntry("test", "released", "toy", champion)
-        )
+    def deploy(self, champion="v1", model="toy", **changed):
+        row = self.ledger.ledger.deployment(model)
+        state = Trial.champion.model_copy(update={"champion": champion, "model": model, **changed})
+        new = NewEntry("test", "released", model, champion)
+        self.ledger.change_deployment(model, row.epoch if row else 0, state.to_state(), new)
 
     def lose(self, version):
         Path(self.stores.artifacts.path(read_manifest(self.stores, "toy", version).model_artifact)).unlink()
