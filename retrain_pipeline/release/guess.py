@@ -20,27 +20,32 @@ def label_free(stores: "Stores", spec: "ModelSpec", pair: "Pair", as_of: datetim
     """Judge the estimated loss of the model on trial against that of its reference, on the rows of the trial.
 
     Both estimates are made by `monitoring.labelfree` from the frozen evaluation rows of the trial's version, which
-    both answer here: PASS when its estimate is at most the reference's and the margin, and never FAIL: an estimate
-    that knows no label sends nobody back.
+    both answer here, by one method: PASS when its estimate is at most the reference's and the margin, and never FAIL:
+    an estimate that knows no label sends nobody back.
     """
     from retrain_pipeline.learning.training_set import read_training_set
     from retrain_pipeline.learning.versions import read_manifest
 
     frames = read_training_set(stores, read_manifest(stores, spec.name, pair.trial).frozen)
     now = _new_features(stores, spec, pair.since, as_of)
-    guesses = [_guess(stores, spec, version, frames, now) for version in (pair.trial, pair.reference)]
-    trial, reference = (guess.estimate for guess in guesses)
-    if trial is None or reference is None:
-        words = "; ".join(guess.words for guess in guesses)
+    ours, theirs = (_guess(stores, spec, version, frames, now) for version in (pair.trial, pair.reference))
+    if ours.estimate is None or theirs.estimate is None:
+        words = f"{ours.words}; {theirs.words}"
         return GateResult(gate="label_free", verdict=Verdict.INCONCLUSIVE, words=words)
-    allowed = reference * (1 + spec.rollout.margin)
+    if ours.method != theirs.method:  # a model without probabilities; each method errs in its own way
+        words = (
+            f"no label is mature; the loss of {pair.trial} is estimated by {ours.method} and that of {pair.reference} "
+            f"by {theirs.method}: they are not compared"
+        )
+        return GateResult(gate="label_free", verdict=Verdict.INCONCLUSIVE, words=words)
+    allowed = theirs.estimate * (1 + spec.rollout.margin)
     words = (
-        f"no label is mature; a loss of {trial:.4g} for {pair.trial} (by {guesses[0].method}) and {reference:.4g} for "
-        f"{pair.reference} (by {guesses[1].method}), allowed {allowed:.4g} (estimates blind to what labels will say)"
+        f"no label is mature; by {ours.method} a loss of {ours.estimate:.4g} for {pair.trial} and "
+        f"{theirs.estimate:.4g} for {pair.reference}, allowed {allowed:.4g} (an estimate blind to what labels will say)"
     )
-    verdict = Verdict.PASS if trial <= allowed else Verdict.INCONCLUSIVE
+    verdict = Verdict.PASS if ours.estimate <= allowed else Verdict.INCONCLUSIVE
     return GateResult(
-        gate="label_free", verdict=verdict, statistic=trial, threshold=allowed, n=guesses[0].n, words=words
+        gate="label_free", verdict=verdict, statistic=ours.estimate, threshold=allowed, n=ours.n, words=words
     )
 
 
