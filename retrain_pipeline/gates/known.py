@@ -138,7 +138,8 @@ def _documentation() -> tuple[GateResult, GateResult]:
 
 
 def _guard(material: "Material") -> Pair:
-    """Judge by guard evidence: of another update, one that reaches into the rollout, one that failed; and of this.
+    """Judge by guard evidence: of another update, one that reaches into the rollout, one that failed (also where its
+    entry says that it passed); and of this.
 
     Of the known-bad the one is returned that comes out best.
     """
@@ -156,10 +157,10 @@ def _guard(material: "Material") -> Pair:
         words="known",
     )
 
-    def judged(**otherwise: Any) -> GateResult:
+    def judged(says: Verdict = Verdict.PASS, **otherwise: Any) -> GateResult:
         kept = _Kept({own: found.model_copy(update=otherwise).model_dump(mode="json", by_alias=True)})
         kept.documents[manifest.spec_digest] = declared
-        payload = {"evidence": own, "verdict": Verdict.PASS.value}
+        payload = {"evidence": own, "verdict": says.value}
         entry = Entry(1, other, "", 0, "known", GUARDED, manifest.model, manifest.version, payload, None, None, other)
         return guard(PastLedger([entry], 1), cast("Artifacts", kept), manifest, own, None)
 
@@ -169,6 +170,7 @@ def _guard(material: "Material") -> Pair:
         judged(collection=other),
         judged(baseline_until=as_of + timedelta(days=1)),
         judged(verdict=Verdict.FAIL),
+        judged(Verdict.FAIL, verdict=Verdict.FAIL),
     ]
     return next((one for one in bad if one.verdict is Verdict.PASS), bad[0]), judged()
 

@@ -95,7 +95,7 @@ def write_folder_once(task):
 
 
 class Small:
-    """A champion v1, fitted on fewer rows, at epoch 1, and a version v2 that nobody has judged, in stores of its own."""
+    """A champion v1, fitted on fewer rows, at epoch 1, and a version v2 that nobody has judged, in its own stores."""
 
     def __init__(self, folder, task="regression", more="", champion=True, **gates):
         self.task = task

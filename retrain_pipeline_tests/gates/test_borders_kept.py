@@ -31,6 +31,8 @@ def test_an_entity_is_kept_back_by_its_salted_hash_wherever_it_stands(share):
     kept = kept_back(many, share, "lending")
     assert kept.dtype == bool
     assert kept.tolist() == by_hand(many, share, "lending")
+    none = kept_back(many[:0], share, "lending")
+    assert (none.dtype, none.shape) == (bool, (0,))
     assert kept_back(many.iloc[::-3], share, "churn").tolist() == by_hand(many.iloc[::-3], share, "churn")
 
 
@@ -58,6 +60,7 @@ def test_nothing_is_kept_back_where_nothing_escalates_or_there_are_no_rows(small
 
 
 def test_rows_are_kept_back_by_their_key_or_by_what_the_rollout_routes_by(small):
+    del small.stores.lake.frames["raw"]  # what the key says is not read
     by_key = second_rows(small.stores, small.spec, KEYS, AS_OF)
     assert by_key.tolist() == by_hand(KEYS[["id"]], 0.4, "toy")
     assert 60 < by_key.sum() < 130
