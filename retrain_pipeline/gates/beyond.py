@@ -54,8 +54,9 @@ def guard_now(
     stores: "Stores", manifest: "VersionManifest", champion: str | None, ledger: "Asked | None" = None
 ) -> GateResult:
     """Judge an update by the guard evidence that is on record now, or was in a ledger of then."""
-    entry = stores.ledger.latest(manifest.model, "candidate_registered", manifest.version)
-    digest = str(entry.payload["manifest"]) if entry is not None else ""
+    from retrain_pipeline.learning.versions import registered_manifest
+
+    digest = registered_manifest(stores, manifest.model, manifest.version)
     return guard(ledger or stores.ledger, stores.artifacts, manifest, digest, champion)
 
 

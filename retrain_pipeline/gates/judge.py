@@ -66,7 +66,7 @@ def judge(
     VersionNotLoadable
         When the version is not registered.
     """
-    from retrain_pipeline.learning.versions import REGISTERED, read_manifest
+    from retrain_pipeline.learning.versions import read_manifest, registered_manifest
 
     spec = declaration.spec
     deployed = stores.ledger.deployment(spec.name)
@@ -75,9 +75,8 @@ def judge(
         return Judgement(read_evidence(stores.artifacts, digest), digest)
     _check_mode(spec.name, mode, deployed)
     manifest = read_manifest(stores, spec.name, version)
-    entry = stores.ledger.latest(spec.name, REGISTERED, version)
-    manifest_digest = str(entry.payload["manifest"]) if entry else ""
-    terms = _terms(stores, declaration, manifest, manifest_digest, deployed, mode)
+    digest = registered_manifest(stores, spec.name, version)
+    terms = _terms(stores, declaration, manifest, digest, deployed, mode)
     looked = _look(stores, declaration, version, deployed, mode, terms["budget"].spent)
     return _record(stores, _evidence(terms, manifest.frozen, looked), run_id, actor)
 

@@ -91,6 +91,22 @@ def register(stores: Stores, manifest: VersionManifest, *, actor: str) -> Versio
     return _manifest(stores, manifest.model, manifest.version, entry.payload["manifest"])
 
 
+def registered_manifest(stores: Stores, model: str, version: str) -> str:
+    """Return the digest of a registered version's manifest.
+
+    Raises
+    ------
+    VersionNotLoadable
+        When the ledger does not know the version.
+    """
+    entry = stores.ledger.latest(model, REGISTERED, version)
+    if entry is None:
+        raise VersionNotLoadable(
+            f"model {model!r} has no version {version!r} in the ledger: bytes without an entry are no version"
+        )
+    return str(entry.payload["manifest"])
+
+
 def read_manifest(stores: Stores, model: str, version: str) -> VersionManifest:
     """Return the manifest of a registered version.
 
@@ -99,12 +115,7 @@ def read_manifest(stores: Stores, model: str, version: str) -> VersionManifest:
     VersionNotLoadable
         When the ledger does not know the version, or its manifest is gone or damaged.
     """
-    entry = stores.ledger.latest(model, REGISTERED, version)
-    if entry is None:
-        raise VersionNotLoadable(
-            f"model {model!r} has no version {version!r} in the ledger: bytes without an entry are no version"
-        )
-    return _manifest(stores, model, version, entry.payload["manifest"])
+    return _manifest(stores, model, version, registered_manifest(stores, model, version))
 
 
 def load_version(stores: Stores, model: str, version: str) -> LoadedVersion:

@@ -4,9 +4,11 @@ import subprocess
 
 import pytest
 
+from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.gates.budget import Reuse
+from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import NewEntry
-from retrain_pipeline_tests.gates.handmade import ROWS
+from retrain_pipeline_tests.gates.handmade import ROWS, manifest
 from retrain_pipeline_tests.gates.seeing import judged
 from retrain_pipeline_tests.release.handmade import Trial
 
@@ -38,6 +40,20 @@ def test_the_level_is_halved_by_each_judgement_that_shares_rows_and_by_no_other(
     budget = judged(trial, mode="non_inferiority")[0].budget
     assert budget.reused == (Reuse(version="shares", rows=1),)
     assert (budget.judgement, budget.spent_before, budget.spent) == (5, 0.04, 0.025)
+
+
+def test_what_is_judged_is_named_by_its_own_registration_and_against_its_own_models_champion(trial):
+    made = trial.manifest
+    for model, version in (("doll", "v2"), ("toy", "v3")):
+        register(trial.stores, manifest(trial.stores.artifacts, version, model=model, seed=9), actor="test")
+    trial.ledger.append(NewEntry("test", "looked_at", "toy", "v2", {"manifest": "e" * 64}))
+    other = {**trial.champion.to_state(), "model": "aaa", "champion": "v8"}
+    trial.ledger.change_deployment("aaa", 0, other, NewEntry("test", "released", "aaa", "v8"))
+    found, _ = judged(trial)
+    assert (found.manifest, found.champion) == (trial.evidence.manifest, "v1")
+    assert found.training_set == made.frozen.digest
+    entry = trial.ledger.latest("toy", "judged")
+    assert (entry.run_id, entry.actor, entry.payload["evidence"]) == ("run-8", "somebody", digest_of(found.document()))
 
 
 def test_the_code_that_judged_is_that_of_the_work_tree_that_holds_the_declaration(trial):
