@@ -101,6 +101,12 @@ def test_another_seed_learns_from_the_window_of_the_first(lucky):
     assert seed_losses(short, [8]) != seed_losses(lucky, [8])
 
 
+def test_classes_are_judged_by_the_share_that_is_named_wrongly(tmp_path):
+    small = Small(tmp_path, "multiclass")
+    material = small.material()
+    assert seed_losses(material, [7]) == [float(material.candidate.losses.mean())]
+
+
 def judged(others, own=0.8, mode="superiority", metric="mae"):
     return seed_noise(own, others, 1.0, metric=metric, margin=0.1, mode=mode)
 
@@ -127,6 +133,15 @@ def test_the_worst_seed_must_be_better_too_or_not_worse_beyond_the_margin(mode, 
 
 def test_of_squared_errors_the_margin_is_that_of_the_root():
     assert judged([1.2], mode="non_inferiority", metric="rmse").statistic == pytest.approx(1.2 - 1.1**2)
+
+
+def test_the_declared_metric_says_what_the_margin_is_of(lucky):
+    problem = lucky.spec.problem
+    success = problem.success.model_copy(update={"metric": "rmse"})
+    spec = lucky.spec.model_copy(update={"problem": problem.model_copy(update={"success": success})})
+    found = seed_noise_of(replace(lucky, spec=spec), lucky.champion, "non_inferiority", 1)
+    allowed = float(lucky.champion.losses[lucky.unseen].mean()) * 1.08**2
+    assert f" miss {allowed:.4g} (non_inferiority)" in found.words
 
 
 def test_other_seeds_follow_the_first_and_begin_again_behind_the_last(lucky):
