@@ -152,9 +152,7 @@ def _truth(labels: "pd.Series[Any]", task: str) -> "NDArray[Any]":
     if task == "regression":
         return labels.to_numpy(dtype=np.float64)
     if task == "binary":
-        return np.array(
-            [float(one) == 1.0 if not isinstance(one, str) else _yes(one) for one in labels], dtype=np.int64
-        )
+        return np.array([_yes(one) for one in labels], dtype=np.int64)
     whole = [one.is_integer() if isinstance(one, float) else False for one in labels]
     return np.array([str(int(one)) if as_whole else str(one) for one, as_whole in zip(labels, whole, strict=True)])
 

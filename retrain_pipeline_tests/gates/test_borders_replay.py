@@ -199,6 +199,12 @@ def test_an_escalation_that_no_policy_asks_for_is_told(record):
     assert contradictions(record.stores, record.enter(made), made) == ["it escalates, and the policy does not"]
 
 
+def test_a_result_that_no_policy_asks_for_is_not_taken_again(record):
+    results = (*record.judgement().results, of("guard"))
+    made = record.judgement(results=results)
+    assert contradictions(record.stores, record.enter(made), made) == []
+
+
 ESCALATING = Escalate(near=0.25, far=0.5, in_a_row=2)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from retrain_pipeline.canonical import sha256
+from retrain_pipeline.gates import operation
 from retrain_pipeline.gates.escalation import GATE, answer, escalate
 from retrain_pipeline.gates.evidence import EvaluationRows, GateResult, policy_document
 from retrain_pipeline.gates.judge import judged_entry
@@ -60,6 +61,12 @@ class Case:
         """Return a judgement whose rows are gone, looked at again."""
         self.lose()
         return self.replayed()
+
+
+@pytest.fixture(autouse=True)
+def few_calls(monkeypatch):
+    """Measure the time of two predictions, not of a hundred: it is no part of what is looked at again."""
+    monkeypatch.setattr(operation, "CALLS", 2)
 
 
 @pytest.fixture
