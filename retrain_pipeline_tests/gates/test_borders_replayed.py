@@ -14,7 +14,7 @@ from retrain_pipeline.ledger.entries import NewEntry
 from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.verdicts import Verdict, worst
 from retrain_pipeline_tests.gates.handmade import evidence
-from retrain_pipeline_tests.gates.small import Small
+from retrain_pipeline_tests.gates.small import EARLY, Small
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 MEASURED = ("latency", "size", "footprint", "reproducible", "seed_noise", "documentation", "guard")
@@ -194,16 +194,21 @@ def test_only_judgements_of_the_model_are_looked_at_again(case):
 
 
 def test_a_second_validator_is_asked_again_with_what_stands_counted_as_it_was_found(tmp_path):
-    case = Case(tmp_path, escalate=Escalate(near=9.0, in_a_row=1), refits=1)
-    stands = {"latency": PASS, "size": PASS, "reproducible": PASS}
+    case = Case(tmp_path, escalate=Escalate(near=9.0, in_a_row=2), refits=1)
+    small = case.small
+    small.version("v3", learned=EARLY, leaf=8)
+    released = small.released_on("v3")
+    small.deploy("v3", released)
+    stands = {"latency": PASS, "size": PASS, "reproducible": INCONCLUSIVE}
     case.judged(stands, mode="non_inferiority")
-    small, released = case.small, case.ledger.latest("toy", "released").payload["evidence"]
-    now = {one.gate: one for one in look(small.material(released_on=released), "non_inferiority", 0.05)}
-    now |= {gate: GateResult(gate=gate, verdict=PASS, words=f"{gate} then") for gate in stands}
+    material = small.material(champion="v3", released_on=released)
+    now = {one.gate: one for one in look(material, "non_inferiority", 0.05)}
+    now |= {gate: GateResult(gate=gate, verdict=said, words=f"{gate} then") for gate, said in stands.items()}
     others = [now[gate] for gate in required_gates(small.spec.gates) if gate != GATE]
-    again = escalate(small.stores, small.material(), "non_inferiority", others, "v1", 1, sha256)
-    assert again.second is not None
-    assert again.called == ("near", "in_a_row", "far")
+    again = escalate(small.stores, material, "non_inferiority", others, "v3", 2, sha256)
+    assert {"near", "open", "in_a_row"} <= set(again.called)
+    assert "reproducible" in again.looked[1].words
+    assert 0.001 < again.second.statistic < 0.9, "against the champion, not the dummy"
     small.deploy("v2", small.released_on("v2"))
     told = answer(again, others)
     assert changed(case.replayed())[GATE] == (FAIL, told.verdict, told.words)
