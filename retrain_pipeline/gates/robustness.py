@@ -68,13 +68,12 @@ def _perturbed(material: "Material", rows: "NDArray[np.int64]") -> "Iterator[tup
     frames = material.frames
     features, numbers = frames.eval_x.iloc[rows], dict[str, Any]()
     for name in sorted(material.candidate.takes):
-        text = features[name].dtype == object
-        yield f"{name} missing", features.assign(**{name: None if text else np.nan})
-        if not text:
+        yield f"{name} missing", features.assign(**{name: None})
+        if features[name].dtype != object:
             numbers[name] = features[name].astype(np.float64)
     if numbers:
         rng = np.random.default_rng(material.seed)
-        scale = {name: float(frames.train_x[name].astype(np.float64).std()) or 0.0 for name in numbers}
+        scale = {name: float(frames.train_x[name].astype(np.float64).std()) for name in numbers}
         noisy = {name: column + rng.normal(0, NOISE_SD, len(rows)) * scale[name] for name, column in numbers.items()}
         yield f"noise of {NOISE_SD:g} sd on every number", features.assign(**noisy)
 

@@ -62,10 +62,18 @@ def without(name, answer, otherwise=1.0):
 
 
 class Chances(Rule):
-    """A rule whose answers are the probability of 1."""
+    """A rule whose answers are the probability of the second of two classes."""
 
-    classes_ = (0, 1)
+    def __init__(self, say, classes=(0, 1)):
+        super().__init__(say)
+        self.classes_ = classes
 
     def predict_proba(self, rows):
         chances = self.predict(rows)
         return np.column_stack([1 - chances, chances])
+
+
+def asked_by(spec, metric):
+    """Return what is declared, with another metric."""
+    success = spec.problem.success.model_copy(update={"metric": metric})
+    return spec.model_copy(update={"problem": spec.problem.model_copy(update={"success": success})})

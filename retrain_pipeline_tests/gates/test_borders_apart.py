@@ -12,7 +12,7 @@ from retrain_pipeline.gates.escalation import far, signs
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.learning.paired import block_mean_interval
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.ruled import constant, made
+from retrain_pipeline_tests.gates.ruled import asked_by, constant, made
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -28,10 +28,8 @@ def told(prediction, score=np.nan, **classes):
 def both(own, theirs, task="regression", y=None, metric=None, losses=(None, None), rows=4, seen=None):
     """Return material in which candidate and champion said this of the rows."""
     material, champion = made(constant(0.0), constant(0.0), rows=rows, seen=seen)
-    spec = material.spec
-    success = spec.problem.success.model_copy(update={"metric": metric or "mae"})
     return replace(
-        material, spec=spec.model_copy(update={"problem": spec.problem.model_copy(update={"success": success})}),
+        material, spec=asked_by(material.spec, metric or "mae"),
         frames=replace(material.frames, task=task, eval_y=np.zeros(rows) if y is None else np.asarray(y)),
         candidate=replace(material.candidate, predictions=own, losses=losses[0]),
         champion=replace(champion, predictions=theirs, losses=losses[1]),
@@ -66,11 +64,11 @@ def test_scores_lie_apart_where_both_have_one_each_row_else_the_answers():
 
 
 def test_classes_lie_apart_by_the_share_of_rows_that_they_name_differently():
-    own, theirs = told(["a", "b", "c", "a"], 0.5), told(["a", "a", "c", "b"], 0.9)
-    words = "candidate and champion name different classes on 50.0% of the rows, far is 50%"
-    same = GateResult(gate="far", verdict=PASS, statistic=0.5, threshold=0.5, words=words)
-    assert far(both(own, theirs, "multiclass", ["a"] * 4), 0.5) == same
-    assert far(both(own, theirs, "multiclass", ["a"] * 4), 0.49).verdict is FAIL
+    own, theirs = told(["a", "b", "c", "a"], 0.5), told(["a", "b", "c", "b"], 0.9)
+    words = "candidate and champion name different classes on 25.0% of the rows, far is 25%"
+    same = GateResult(gate="far", verdict=PASS, statistic=0.25, threshold=0.25, words=words)
+    assert far(both(own, theirs, "multiclass", ["a"] * 4), 0.25) == same
+    assert far(both(own, theirs, "multiclass", ["a"] * 4), 0.24).verdict is FAIL
 
 
 def test_without_a_champion_nothing_is_far_and_without_answers_nothing_is_told():
@@ -180,6 +178,16 @@ def test_two_models_with_probabilities_and_losses_are_needed():
         replace(material, champion=replace(material.champion, predictions=gap)),
     ):  # fmt: skip
         assert signs(one) == NOBODY
+
+
+@pytest.mark.parametrize(("metric", "expects"), [("error", "worse"), ("brier", "better"), ("log_loss", "better")])
+def test_what_a_probability_expects_is_told_by_the_declared_metric(metric, expects):
+    """Two classes that are as likely as each other, against one that is likelier than two others together."""
+    two, three = (told(["a"] * MANY, 0.5, **chances) for chances in ({"a": 0.5, "b": 0.5, "c": 0.0},
+                                                                     {"a": 0.6, "b": 0.2, "c": 0.2}))  # fmt: skip
+    losses = (np.full(MANY, 0.3) + NOISE, np.full(MANY, 0.2))
+    material = both(two, three, "multiclass", ["a"] * MANY, metric, losses, rows=MANY)
+    assert signs(material).words == f"by labels the candidate is worse, by probabilities alone {expects}"
 
 
 SURE = {"a": 0.7, "b": 0.2, "c": 0.1}

@@ -18,7 +18,7 @@ from retrain_pipeline.gates.evidence import Escalation, GateResult
 from retrain_pipeline.gates.second import second_look
 from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.small import Small
+from retrain_pipeline_tests.gates.small import EARLY, Small
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -40,7 +40,7 @@ def quality(statistic=-0.5, threshold=0.0, interval=(-2.0, 0.0), verdict=PASS):
         (quality(), 0.25, 0.25, PASS), (quality(), 0.25, 0.26, FAIL), (quality(0.5, verdict=FAIL), 0.25, 0.25, PASS),
         (quality(3.0, 1.0, (2.0, 4.0), FAIL), 1.0, 1.5, FAIL), (quality(interval=(-1.0, -1.0)), 1e9, 9.0, PASS),
         (quality(0.0, 0.0, (0.0, 0.0)), 0.0, 0.1, FAIL), (quality(0.0, 0.0, (0.0, 0.0)), 0.0, 0.0, PASS),
-        (quality(-1.5, 0.0, (-2.0, 0.5)), 0.6, 0.25, PASS),
+        (quality(-1.5, 0.0, (-2.0, 0.5)), 0.6, 0.25, PASS), (quality(-0.125, 0.0, (-0.25, 0.25)), 0.25, 0.25, PASS),
     ],
 )  # fmt: skip
 def test_near_is_told_in_widths_of_the_interval(found, distance, limit, verdict):
@@ -141,13 +141,14 @@ CALM = [quality(-5.0, 0.0, (-6.0, -4.0)), of("labels")]
 
 
 def test_all_that_may_call_is_looked_at_and_the_second_is_asked_only_where_it_decides(small):
-    material, kept = small.material(), []
+    small.version("v3", learned=EARLY, leaf=8)
+    material, kept = small.material(champion="v3"), []
 
     def ask(results, in_a_row=1, **declared):
         small.declare(escalate=small.spec.gates.escalate.model_copy(update=declared))
         made = replace(material, spec=small.spec)
         keep = lambda data: kept.append(data) or sha256(data)  # noqa: E731
-        return escalate(small.stores, made, "non_inferiority", results, "v1", in_a_row, keep)
+        return escalate(small.stores, made, "non_inferiority", results, "v3", in_a_row, keep)
 
     quiet = ask(CALM)
     assert (tuple(one.gate for one in quiet.looked), quiet.called, quiet.second) == (CALLS, (), None)
@@ -163,9 +164,9 @@ def test_all_that_may_call_is_looked_at_and_the_second_is_asked_only_where_it_de
         assert found.called == called
         spec, manifest = small.spec, small.manifest
         assert (found.rows, found.second) == second_look(
-            small.stores, spec, manifest, "v1", "non_inferiority", sha256
+            small.stores, spec, manifest, "v3", "non_inferiority", sha256
         )  # fmt: skip
-        assert found.second.verdict is PASS
+        assert 0.001 < found.second.statistic < 0.9, "against the champion, not the dummy"
         assert sha256(kept.pop()) == found.rows.digest
 
 

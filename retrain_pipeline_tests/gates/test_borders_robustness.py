@@ -9,7 +9,7 @@ import pytest
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.robustness import robustness
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.ruled import Rule, constant, made, without
+from retrain_pipeline_tests.gates.ruled import Chances, Rule, asked_by, constant, made, without
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -53,12 +53,23 @@ def test_each_input_is_missing_once_and_all_numbers_are_noisy_once_for_both():
         pd.testing.assert_frame_equal(own, theirs)
 
 
-def test_a_missing_text_is_none_as_it_is_wherever_one_is_missing():
+def test_a_missing_input_reaches_the_model_as_every_missing_one_does():
     material, champion = made(constant(1.0), constant(1.0))
     missing = []
-    material.candidate.pipeline.say = lambda rows: missing.append(rows["shop"].iloc[0]) or np.ones(len(rows))
+    material.candidate.pipeline.say = lambda rows: missing.append(rows.iloc[0]) or np.ones(len(rows))
     robustness(material, champion, factor=3.0)
-    assert missing == ["north", "north", None, "north"]
+    assert (np.isnan(missing[0]["a"]), np.isnan(missing[1]["b"]), missing[2]["shop"]) == (True, True, None)
+    assert all(one["shop"] == "north" for one in (missing[0], missing[1], missing[3]))
+
+
+def test_classes_are_held_to_the_share_that_is_named_wrongly():
+    material, champion = made(constant(1.0), constant(1.0))
+    truth, spec = np.array(["a", "b"] * 10), asked_by(material.spec, "error")
+    material = replace(material, spec=spec, frames=replace(material.frames, task="multiclass", eval_y=truth))
+    one = replace(champion, pipeline=Chances(constant(0.1), ("a", "b")))
+    wild = Chances(without("b", 0.9, 0.1), ("b", "a"))
+    found = robustness(replace(material, candidate=replace(one, pipeline=wild, takes=("b",))), one, factor=3.0)
+    assert (found.statistic, found.verdict) == (1.0, PASS)
 
 
 def test_a_candidate_that_takes_texts_alone_is_not_asked_about_noise():
