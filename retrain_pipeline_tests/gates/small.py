@@ -112,6 +112,7 @@ class Small:
 
     @property
     def spec(self):
+        """What is declared now."""
         return self.declaration.spec
 
     def declare(self, **gates):
