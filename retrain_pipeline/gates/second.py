@@ -60,8 +60,8 @@ def second_look(
             return None, _cannot(f"{len(y)} rows are kept back and unseen, {MIN_ROWS} are needed")
         dummy = candidate.baselines.get("dummy")
         other, bytes_of = (candidate, dummy) if reference is None else (reference, reference.model_artifact)
-        own = _losses(spec, _answers(stores, candidate.model_artifact, candidate, spec, x), y)
-        theirs = _losses(spec, _answers(stores, bytes_of, other, spec, x), y)
+        own = _losses(spec, _answers(stores, candidate.model_artifact, candidate, x), y)
+        theirs = _losses(spec, _answers(stores, bytes_of, other, x), y)
     except (PermanentError, ValueError, TypeError, KeyError, AttributeError) as error:
         return None, _cannot(f"it could not look: {type(error).__name__}: {error}")
     rows = EvaluationRows(
@@ -185,9 +185,9 @@ def _identities(keys: "pd.DataFrame", *, in_order: bool = False) -> "NDArray[np.
 
 
 def _answers(
-    stores: "Stores", model: str | None, manifest: "VersionManifest", spec: "ModelSpec", x: "pd.DataFrame"
+    stores: "Stores", model: str | None, manifest: "VersionManifest", x: "pd.DataFrame"
 ) -> "tuple[Any, NDArray[Any]]":
-    """Return the classes of a stored model (None for numbers), and its answers: probabilities where it has them."""
+    """Return the classes of a stored model and its probabilities; where it has none, None and its answers."""
     import numpy as np
     import pandas as pd
 
@@ -202,7 +202,7 @@ def _answers(
         for name in columns.categorical
     }
     frame = pd.DataFrame(given)[[*columns.numeric, *columns.categorical]]
-    if spec.data.label.task == "regression" or not hasattr(pipeline, "predict_proba"):
+    if not hasattr(pipeline, "predict_proba"):
         return None, np.asarray(pipeline.predict(frame))
     return list(pipeline.classes_), np.asarray(pipeline.predict_proba(frame), dtype=np.float64)
 

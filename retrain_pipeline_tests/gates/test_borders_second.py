@@ -159,6 +159,19 @@ def test_a_row_whose_digest_was_learned_from_is_not_judged_however_late_it_is(sm
     assert look(small, changed) == wanted
 
 
+def test_a_row_of_the_last_moment_that_was_learned_from_is_not_judged(small):
+    keys = frames_of("regression", LATE).eval_keys
+    last = np.flatnonzero(second_rows(small.stores, small.spec, keys, keys["_event_time"].max()))[40]
+    until = str(keys["_event_time"].iloc[last])
+    changed = small.manifest.model_copy(
+        update={"training_set": {**small.manifest.training_set, "train_until": until}}
+    )  # fmt: skip
+    wanted = by_the_first(
+        small, small.manifest.model_artifact, small.before.model_artifact, "non_inferiority", np.arange(240) > last
+    )  # fmt: skip
+    assert look(small, changed) == wanted
+
+
 def test_too_few_rows_say_nothing(small):
     keys = frames_of("regression", LATE).eval_keys
     at = np.flatnonzero(second_rows(small.stores, small.spec, keys, keys["_event_time"].max()))
@@ -203,18 +216,17 @@ def test_features_that_the_model_learned_from_and_are_gone_are_told(small):
     assert look(small) == (None, cannot("no second judgement: it could not look: KeyError: 'b'"))
 
 
-def test_texts_that_are_missing_are_none_and_others_are_texts(tmp_path):
-    """A model whose category has numbers and gaps answers the second as it answers the first."""
-    small = opened(tmp_path)
+def test_texts_that_are_missing_are_none_and_others_are_texts(small):
+    """A straight line that turns on a category with numbers and gaps answers the second as it answers the first."""
     shops = small.stores.lake.frames["features"]["shop"].astype(object)
     shops[::7], shops[1::7] = None, 5
     small.stores.lake.frames["features"]["shop"] = shops
-    frames = frames_of("regression", LATE)
-    frames = replace(frames, eval_x=frames.eval_x.assign(shop=shops.iloc[LATE:].to_numpy()))
-    _, told = look(small)
-    x, y = frames.eval_x, frames.eval_y
-    pipes = [load_model(small.artifacts.get(one.model_artifact)) for one in (small.manifest, small.before)]
-    losses = [row_losses("mae", "regression", y, predict(one, "regression", x).frame) for one in pipes]
+    frames, linear = frames_of("regression", LATE), small.manifest.baselines["linear"]
+    x = frames.eval_x.assign(shop=shops.iloc[LATE:].to_numpy())
+    pipes = [load_model(small.artifacts.get(one)) for one in (linear, small.before.model_artifact)]
+    losses = [row_losses("mae", "regression", frames.eval_y, predict(one, "regression", x).frame) for one in pipes]
     kept = second_rows(small.stores, small.spec, frames.eval_keys, frames.eval_keys["_event_time"].max())
     times = frames.eval_keys["_event_time"][kept]
-    assert told == flipped(losses[0][kept], losses[1][kept], times, spec=small.spec, mode="non_inferiority")
+    _, told = look(small, small.manifest.model_copy(update={"model_artifact": linear}), mode="superiority")
+    assert told == flipped(losses[0][kept], losses[1][kept], times, spec=small.spec, mode="superiority")
+    assert 0.0004 < told.statistic < 0.999
