@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrain_pipeline.gates import operation
+from retrain_pipeline.gates import looking, operation
 from retrain_pipeline.gates.compatibility import disjoint
 from retrain_pipeline.gates.groups import groups
 from retrain_pipeline.gates.known import wrong_about_candidates
@@ -113,3 +113,45 @@ def test_without_a_level_of_its_own_quality_has_the_declared_one_and_without_gro
     found = look(replace(material, spec=material.spec.model_copy(update={"gates": gates})), "superiority")
     assert tuple(one.gate for one in found) == GATES
     assert found[2] == quality(pair(material, material.champion), "superiority")
+
+
+def test_a_gap_in_the_rate_of_positives_is_told_as_one():
+    material = read("binary")
+    rated = material.candidate.predictions.assign(prediction=(material.slices["shop"] == "north").astype(int))
+    made = replace(material, candidate=replace(material.candidate, predictions=rated))
+    found = looking._groups(made)
+    assert found == measured_groups(made, made.champion)
+    assert "the gap in positive rate by shop grew by" in found.words
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_are_held_to_what_the_champion_says_of_its_training_rows(task):
+    found, wanted = looking._label_rows(read(task)), labelled(read(task))
+    assert found.champion_training.tolist() == wanted.champion_training.tolist()
+    assert found.champion_evaluation.tolist() == wanted.champion_evaluation.tolist()
+
+
+def test_known_candidates_are_judged_in_the_mode_of_the_judgement():
+    material = read("regression")
+    gates = material.spec.gates.model_copy(update={"margin": 5.0})
+    made = replace(material, spec=material.spec.model_copy(update={"gates": gates}))
+    found = {mode: look(made, mode, 0.05)[13] for mode in ("superiority", "non_inferiority")}
+    assert found["superiority"].verdict is PASS
+    words = "the quality gate passes a known-bad candidate (three times the reference's loss"
+    assert found["non_inferiority"].words.startswith(words)
+
+
+def test_a_level_that_is_missed_is_held_to_the_champion_within_the_margin():
+    material = read("regression")
+    problem = material.spec.problem
+    success_at = problem.success.model_copy(update={"at_most": 0.1})
+    spec = material.spec.model_copy(update={"problem": problem.model_copy(update={"success": success_at})})
+    rows, gates = material.unseen, spec.gates
+    for theirs in (material.champion.losses, material.candidate.losses * 0.96):
+        found = looking._success(replace(material, spec=spec, champion=replace(material.champion, losses=theirs)))
+        wanted = success(
+            material.candidate.losses[rows], theirs[rows], material.event_time[rows], metric="mae", at_most=0.1,
+            margin=gates.margin, alpha=gates.alpha, block_hours=gates.block_hours, seed=material.seed,
+        )  # fmt: skip
+        assert found == wanted
+        assert "champion" in found.words

@@ -17,7 +17,7 @@ from retrain_pipeline.learning.persistence import load_model
 from retrain_pipeline.learning.prediction import predict
 from retrain_pipeline.spec.escalate import Escalate
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.small import LATE, Small, frames_of
+from retrain_pipeline_tests.gates.small import LATE, Small, fitted, frames_of
 
 INCONCLUSIVE = Verdict.INCONCLUSIVE
 
@@ -79,6 +79,15 @@ def test_both_validators_find_the_same_of_the_same_rows(tmp_path, task, metric):
     assert told.statistic is not None
 
 
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_model_without_probabilities_is_asked_for_classes(tmp_path, task):
+    small = opened(tmp_path, task, "error")
+    bare = small.artifacts.put(fitted(task, LATE, "sklearn.linear_model.RidgeClassifier", "{}")[1])
+    rows, told = look(small, small.manifest.model_copy(update={"model_artifact": bare}))
+    assert (rows, told) == by_the_first(small, bare, small.before.model_artifact, "non_inferiority")
+    assert told.statistic is not None
+
+
 def test_before_the_first_release_the_dummy_is_the_reference(small):
     found = look(small, champion=None, mode="first")
     assert found == by_the_first(small, small.manifest.model_artifact, small.manifest.baselines["dummy"], "first")
@@ -123,6 +132,16 @@ def test_only_rows_from_the_begin_of_the_evaluation_until_its_end_are_judged(sma
     wanted = by_the_first(small, small.manifest.model_artifact, small.before.model_artifact, "non_inferiority", inside)
     assert look(small, changed) == wanted
     assert 50 < wanted[0].rows < 100
+
+
+def test_rows_are_kept_back_by_what_the_rollout_routes_by_as_raw_was_known(small):
+    raw, spec = small.stores.lake.frames["raw"], small.spec
+    raw.loc[raw.index[-60:], "_known_time"] = pd.Timestamp("2030-01-01", tz="UTC")
+    routed = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"route_by": ("b",)})})
+    small.declaration = replace(small.declaration, spec=routed)
+    assert look(small) == by_the_first(
+        small, small.manifest.model_artifact, small.before.model_artifact, "non_inferiority"
+    )  # fmt: skip
 
 
 def test_a_row_that_is_there_twice_is_refused(small):

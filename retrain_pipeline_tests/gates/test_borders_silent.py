@@ -14,7 +14,7 @@ from retrain_pipeline.gates.looking import look
 from retrain_pipeline.gates.quality import all_of, quality, success
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.looked import calibrated, pair, read
-from retrain_pipeline_tests.gates.ruled import asked_by
+from retrain_pipeline_tests.gates.ruled import Chances, asked_by, constant
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
 
@@ -158,6 +158,16 @@ def test_classes_are_those_of_training_and_earlier_those_of_both_models():
     renamed = replace(material.champion, predictions=material.champion.predictions.assign(prediction="9"))
     words = looking._contract(replace(material, champion=renamed)).words
     assert words.startswith("champion on present rows: champion: unknown classes 9 [")
+
+
+def test_names_of_classes_are_told_of_earlier_rows_too():
+    material = read("multiclass")
+    named = pd.DataFrame({"prediction": ["x"] * 240, "score": 0.9})
+    sides = [replace(one, pipeline=Chances(constant(0.1), ("x", "y")), predictions=named)
+             for one in (material.candidate, material.champion)]  # fmt: skip
+    frames = replace(material.frames, train_y=np.array(["x", "y"] * 60))
+    words = looking._contract(replace(material, candidate=sides[0], champion=sides[1], frames=frames)).words
+    assert words.endswith("candidate on earlier rows PASS, champion on earlier rows PASS]")
 
 
 def test_scores_that_are_none_are_asked_for_where_the_metric_is_made_of_them():
