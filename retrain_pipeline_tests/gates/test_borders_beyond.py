@@ -84,6 +84,7 @@ def test_guard_evidence_is_asked_for_of_the_version_as_it_is_registered_and_agai
         wanted = guard(small.ledger, small.artifacts, small.manifest, registered, champion)
         assert look(small, champion=champion, guard="required") == (wanted,)
     small.version("v3", leaf=9)
+    small.version("v2", leaf=9, model="doll")
     asked = []
 
     def heard(*given):

@@ -1,6 +1,7 @@
 """What a judgement is made of, to the letter: whose answers, on which rows, and what stands where one is silent."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -96,6 +97,15 @@ def test_rows_that_are_kept_back_are_in_none_of_it(small):
     assert made.event_time.index.tolist() == list(range(rest.sum()))
     small.declare(escalate=Escalate(share=1e-9))
     assert len(small.material().digests) == 240
+
+
+def test_rows_are_kept_back_by_what_the_rollout_routes_by_as_raw_was_known(small):
+    raw, spec = small.stores.lake.frames["raw"], small.declare(escalate=Escalate(share=0.4))
+    raw.loc[raw.index[-60:], "_known_time"] = pd.Timestamp("2030-01-01", tz="UTC")
+    spec = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"route_by": ("b",)})})
+    small.declaration = replace(small.declaration, spec=spec)
+    rest = ~second_rows(small.stores, spec, FRAMES.eval_keys, FRAMES.eval_keys["_event_time"].max())
+    assert small.material().digests.tolist() == row_digests(FRAMES.eval_keys[rest]).tolist()
 
 
 def test_frozen_rows_that_are_gone_leave_nothing_to_judge(small):
