@@ -155,3 +155,27 @@ def test_a_level_that_is_missed_is_held_to_the_champion_within_the_margin():
         )  # fmt: skip
         assert found == wanted
         assert "champion" in found.words
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_timed_is_the_candidates_answer_to_one_row(task):
+    material = read(task)
+    answer = looking._predict_one(material)(material.frames.eval_x.iloc[[7]]).frame
+    pd.testing.assert_frame_equal(answer, material.candidate.predictions.iloc[[7]])
+
+
+@pytest.mark.parametrize("champion", [True, False])
+def test_the_self_test_is_given_dealt_predictions_and_what_others_say_of_known_candidates(champion, monkeypatch):
+    """What it says of them is told in words that name neither: so what it is given is looked at."""
+    material, heard = read("regression", champion), []
+    monkeypatch.setattr(looking, "wrong_about_candidates", lambda *given: heard.append(given) or ["labels"])
+    monkeypatch.setattr(looking, "self_test", lambda *given: given)
+    bar = material.champion or material.baselines["linear"]
+    main = pair(material, bar)
+    judged, shuffled, *rest = looking._self_test(material, bar, main, "first")
+    dealt = np.random.default_rng(material.seed).permutation(240)
+    told = material.candidate.predictions["prediction"].to_numpy()[dealt]
+    assert shuffled.tolist() == np.abs(told - material.frames.eval_y)[material.unseen].tolist()
+    assert (judged is main, rest) == (True, ["first", material.spec.gates, ["labels"]])
+    [(asked, answering)] = heard
+    assert (asked is material, answering is bar) == (True, True)
