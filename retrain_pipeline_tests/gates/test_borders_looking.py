@@ -129,6 +129,8 @@ def test_labels_are_held_to_what_the_champion_says_of_its_training_rows(task):
     found, wanted = looking._label_rows(read(task)), labelled(read(task))
     assert found.champion_training.tolist() == wanted.champion_training.tolist()
     assert found.champion_evaluation.tolist() == wanted.champion_evaluation.tolist()
+    assert found.relabelled_losses.tolist() == wanted.relabelled_losses.tolist()
+    assert (found.validated_loss, found.alpha, found.block_hours, found.seed) == (0.9, 0.06, 30, read(task).seed)
 
 
 def test_known_candidates_are_judged_in_the_mode_of_the_judgement():

@@ -127,6 +127,14 @@ def test_a_column_that_the_release_adds_is_missing_in_earlier_rows():
     assert (found.verdict, found.statistic) == (PASS, 0.0)
 
 
+def test_a_column_that_the_release_drops_is_there_in_earlier_rows():
+    material = read("regression")
+    older = replace(material.champion, takes=("a", "b", "shop", "old"))
+    words = told(replace(material, champion=older, earlier=material.earlier.assign(old=1.0)))["contract"].words
+    assert words.startswith("champion on present rows: champion needs old, which the features table no longer has [")
+    assert words.endswith("candidate on earlier rows PASS, champion on earlier rows PASS]")
+
+
 def test_a_model_that_cannot_answer_earlier_rows_is_told_by_why():
     material = read("regression")
     texts = material.earlier.assign(a="text")
