@@ -1,20 +1,28 @@
 """Made by hand, without a fit or a lake: a version on trial beside a champion, and people who may speak."""
 
+import pytest
+
+import retrain_pipeline.gates.judge as judging
 from retrain_pipeline.canonical import sha256
-from retrain_pipeline.gates.evidence import ValidatedLoss
+from retrain_pipeline.gates.evidence import GateResult, ValidatedLoss, read_evidence
+from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.learning.team_code import code_digest
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import DEPLOYMENT, NewEntry
 from retrain_pipeline.ledger.store import Ledger
+from retrain_pipeline.release.errors import ReleaseRefused
+from retrain_pipeline.release.proof import checked_evidence
 from retrain_pipeline.release.stages import apply
 from retrain_pipeline.release.state import Challenger, Deployment
 from retrain_pipeline.stores import open_stores
+from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.handmade import AS_OF, evidence, manifest
 from retrain_pipeline_tests.gates.world import write_folder
 from retrain_pipeline_tests.governance.asking import make_people
 from retrain_pipeline_tests.release.test_look import look
 
 ROLLOUT = "shadow_periods: 1, canary_shares: [0.1, 0.5], canary_periods: 2, holdback_share: 0.05, holdback_periods: 4"
+STAGED, PLAIN = "shadow_periods: 1, canary_shares: [0.1]", "approval: none"
 LOSS = ValidatedLoss(metric="mae", mean=0.5, se=0.1, value=0.5, n=300)
 
 
@@ -24,10 +32,9 @@ class Trial:
     def __init__(self, folder, rollout=ROLLOUT):
         self.declaration = write_folder(folder / "toy", more=f"  rollout: {{{rollout}}}")
         self.spec = self.declaration.spec
-        self.stores = open_stores(folder / "home")
+        self.stores = self.opened(folder / "home")
         self.ledger = self.stores.ledger
-        made = manifest(self.stores.artifacts, feature_code_digest=code_digest(self.declaration.folder))
-        self.manifest = register(self.stores, made, actor="test")
+        self.manifest = register(self.stores, self.made("v2"), actor="test")
         registered = str(self.ledger.latest("toy", "candidate_registered", "v2").payload["manifest"])
         self.evidence = evidence(manifest=registered, validated_loss=LOSS)
         self.digest = self.stores.artifacts.put_json(self.evidence.document())
@@ -38,6 +45,14 @@ class Trial:
         feature_code="2" * 64, spec="3" * 64, effective_as_of="2024-01-01T00:00:00+00:00",
         released_at="2024-01-02T00:00:00+00:00",
     )  # fmt: skip
+
+    @staticmethod
+    def opened(home):
+        return open_stores(home)
+
+    def made(self, version):
+        """Return the manifest of a version of this folder's code."""
+        return manifest(self.stores.artifacts, version, feature_code_digest=code_digest(self.declaration.folder))
 
     def deploy(self, state):
         row = self.ledger.deployment("toy")
@@ -109,3 +124,35 @@ class People:
         entry = self.newest()
         assert (entry.actor, entry.action, entry.model, entry.subject) == (who, "refused", "toy", subject)
         assert entry.payload == {"attempted": action, "words": words, "roles": roles}
+
+
+class Proof(Trial):
+    """A version v2 that a judge put on record, with verdicts that the test chooses."""
+
+    def judge(self, *, without=(), mode="superiority", loss=None, **verdicts):
+        """Enter a judgement by the judge's own functions; return the digest of its evidence."""
+        row = self.ledger.deployment("toy")
+        terms = judging._terms(self.stores, self.declaration, self.manifest, self.evidence.manifest, row, mode)
+        told = tuple(
+            GateResult(gate=gate, verdict=Verdict(verdicts.get(gate, "PASS")), words=f"{gate} as found")
+            for gate in required_gates(self.spec.gates)
+            if gate not in without
+        )
+        made = judging._evidence(terms, self.manifest.frozen, judging.Looked(told, loss))
+        return judging._record(self.stores, made, "run-8", "judge").digest
+
+    def stored(self, digest, **changed):
+        """Store evidence of a digest with some fields changed; return the digest of that."""
+        made = read_evidence(self.stores.artifacts, digest).model_copy(update=changed)
+        return self.stores.artifacts.put_json(made.document())
+
+    def enter(self, digest, **changed):
+        """Enter evidence of a digest as its judge would, with some fields of the entry's payload changed."""
+        entry = judging.judged_entry(read_evidence(self.stores.artifacts, digest), digest, None, "judge")
+        payload = {**entry.payload, **changed}
+        self.ledger.append(NewEntry("judge", "judged", "toy", "v2", payload, epoch=entry.epoch, key=f"again:{digest}"))
+
+    def refusal(self, digest, version="v2"):
+        with pytest.raises(ReleaseRefused) as refused:
+            checked_evidence(self.stores, self.declaration, version, digest)
+        return str(refused.value)

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 
-import retrain_pipeline.gates.judge as judging
 from retrain_pipeline.gates import beyond
 from retrain_pipeline.gates.evidence import GateResult, read_evidence
 from retrain_pipeline.gates.required import required_gates
@@ -18,41 +17,7 @@ from retrain_pipeline.release.errors import ReleaseRefused
 from retrain_pipeline.release.proof import checked_evidence, loadable, not_passed, still_proved
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.handmade import manifest
-from retrain_pipeline_tests.release.handmade import Trial
-
-STAGED, PLAIN = "shadow_periods: 1, canary_shares: [0.1]", "approval: none"
-
-
-class Proof(Trial):
-    """A version v2 that a judge put on record, with verdicts that the test chooses."""
-
-    def judge(self, *, without=(), **verdicts):
-        """Enter a judgement by the judge's own functions; return the digest of its evidence."""
-        row = self.ledger.deployment("toy")
-        terms = judging._terms(self.stores, self.declaration, self.manifest, self.evidence.manifest, row, "superiority")
-        told = tuple(
-            GateResult(gate=gate, verdict=Verdict(verdicts.get(gate, "PASS")), words=f"{gate} as found")
-            for gate in required_gates(self.spec.gates)
-            if gate not in without
-        )
-        made = judging._evidence(terms, self.manifest.frozen, judging.Looked(told))
-        return judging._record(self.stores, made, "run-8", "judge").digest
-
-    def stored(self, digest, **changed):
-        """Store evidence of a digest with some fields changed; return the digest of that."""
-        made = read_evidence(self.stores.artifacts, digest).model_copy(update=changed)
-        return self.stores.artifacts.put_json(made.document())
-
-    def enter(self, digest, **changed):
-        """Enter evidence of a digest as its judge would, with some fields of the entry's payload changed."""
-        entry = judging.judged_entry(read_evidence(self.stores.artifacts, digest), digest, None, "judge")
-        payload = {**entry.payload, **changed}
-        self.ledger.append(NewEntry("judge", "judged", "toy", "v2", payload, epoch=entry.epoch, key=f"again:{digest}"))
-
-    def refusal(self, digest, version="v2"):
-        with pytest.raises(ReleaseRefused) as refused:
-            checked_evidence(self.stores, self.declaration, version, digest)
-        return str(refused.value)
+from retrain_pipeline_tests.release.handmade import PLAIN, STAGED, Proof
 
 
 @pytest.fixture(params=[PLAIN])

@@ -1,0 +1,109 @@
+"""Versions that really load and answer, in stores that are in memory: what a release reads, in milliseconds."""
+
+import functools
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+
+from retrain_pipeline.artifacts import Artifacts
+from retrain_pipeline.learning.fingerprint import prediction_fingerprint, probe_bytes
+from retrain_pipeline.learning.manifest import Columns, Probe
+from retrain_pipeline.learning.persistence import dump_model
+from retrain_pipeline.learning.team_code import code_digest
+from retrain_pipeline.learning.training_set import freeze_training_set
+from retrain_pipeline.learning.versions import register
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.spec.declaration import read_declaration
+from retrain_pipeline.stores import Stores
+from retrain_pipeline_tests.gates.handmade import AS_OF, manifest
+from retrain_pipeline_tests.gates.world import START
+from retrain_pipeline_tests.release.handmade import Proof
+from retrain_pipeline_tests.release.in_memory import HandLake, HandLedger
+
+
+def rows(start="2024-02-12", n=4, **columns):
+    """Return feature rows of a period, an hour apart: `a` counts from 0."""
+    at = pd.date_range(start, periods=n, freq="h", tz="UTC").as_unit("us")
+    given = {"id": [f"{start}/{one}" for one in range(n)], "a": np.arange(n, dtype="float64")}
+    return pd.DataFrame({**given, "_event_time": at, "_known_time": at, **columns})
+
+
+@functools.cache
+def line(slope):
+    """Return the bytes of a fitted line through 0, of its probe, and its fingerprint."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import Pipeline
+
+    frame = pd.DataFrame({"a": np.arange(50.0)})
+    prepare = ColumnTransformer([("numbers", "passthrough", ["a"])])
+    fitted = Pipeline([("prepare", prepare), ("model", LinearRegression())]).fit(frame, slope * frame["a"])
+    return dump_model(fitted), probe_bytes(fitted, frame), prediction_fingerprint(fitted, frame)
+
+
+class Fitted(Proof):
+    """A version of n is a line of slope n: the champion v1, and v2. All stores are in memory."""
+
+    @staticmethod
+    def opened(home):
+        artifacts = Artifacts(f"memory://fitted/{uuid4().hex}")
+        return Stores(HandLake(), artifacts, HandLedger())
+
+    @functools.cached_property
+    def champion(self):
+        return Proof.champion.model_copy(update={"manifest": self.registered("v1")})
+
+    def made(self, version):
+        number = int(version.removeprefix("v"))
+        model, probe, fingerprint = line(number)
+        put = self.stores.artifacts.put
+        return manifest(
+            self.stores.artifacts, version, feature_code_digest=code_digest(self.declaration.folder), seed=number,
+            model_artifact=put(model), probe=Probe(artifact=put(probe), rows=50), prediction_fingerprint=fingerprint,
+            columns=Columns(numeric=("a",), categorical=(), dropped={}), **self.learned(),
+        )  # fmt: skip
+
+    def registered(self, version):
+        """Register a version and return the digest of its manifest."""
+        register(self.stores, self.made(version), actor="test")
+        return str(self.ledger.latest("toy", "candidate_registered", version).payload["manifest"])
+
+    def read(self):
+        """Read the declaration again."""
+        self.declaration = read_declaration(self.declaration.folder)
+        self.spec = self.declaration.spec
+
+    def newest(self):
+        """Return the newest entry as it was written, without what the ledger adds of the deployment."""
+        made, payload = super().newest()
+        return NewEntry(made.actor, made.action, made.model, made.subject, payload, made.run_id, made.epoch, made.key)
+
+    def learned(self):
+        """Return what of the manifest tells of the rows that a version learned from."""
+        return {}
+
+
+class Learned(Fitted):
+    """The same with rows of seven weeks from which they learned, whose label is 1.4 times `a`."""
+
+    @staticmethod
+    def opened(home):
+        stores = Fitted.opened(home)
+        for at in range(7):
+            week = f"{START + timedelta(weeks=at):%Y-%m-%d}"
+            told = rows(week, 20)
+            stores.lake.replace_partition("toy", "raw", week, told.assign(shop="north"))
+            stores.lake.replace_partition("toy", "features", week, told)
+            labels = told.drop(columns="a").assign(label=1.4 * told["a"])
+            stores.lake.replace_partition("toy", "labels", week, labels)
+        return stores
+
+    def learned(self):
+        return {"training_set": self.frozen.to_json()}
+
+    @functools.cached_property
+    def frozen(self):
+        """What can be learned from the lake by the time of the versions."""
+        return freeze_training_set(self.stores, self.declaration.spec, datetime.fromisoformat(AS_OF))
