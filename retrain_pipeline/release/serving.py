@@ -70,7 +70,7 @@ def score_period(
     if plan.routing is None or features.empty:
         champion = plan.routing.champion if plan.routing else None
         words = plan.words if champion is None else f"the period has no rows to score; {plan.words}"
-        write = stores.lake.replace_partition(spec.name, "predictions", period, _no_rows(features))
+        write = stores.lake.replace_partition(spec.name, "predictions", period, _no_rows())
         return ScoringReport(spec.name, period, 0, champion, words, changed=write.changed)
     return _scored(stores, spec, period, features, earlier, plan, plan.routing)
 
@@ -126,7 +126,7 @@ def _same(told: "pd.DataFrame", earlier: "pd.DataFrame") -> bool:
     return frame_digest(timeless) == frame_digest(earlier[timeless.columns])
 
 
-def _no_rows(features: "pd.DataFrame") -> "pd.DataFrame":
+def _no_rows() -> "pd.DataFrame":
     import pandas as pd
 
     times: dict[str, Any] = {

@@ -15,11 +15,12 @@ from retrain_pipeline.learning.team_code import code_digest
 from retrain_pipeline.learning.training_set import freeze_training_set
 from retrain_pipeline.learning.versions import register
 from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.release.state import current
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.stores import Stores
 from retrain_pipeline_tests.gates.handmade import AS_OF, manifest
 from retrain_pipeline_tests.gates.world import START
-from retrain_pipeline_tests.release.handmade import Proof
+from retrain_pipeline_tests.release.handmade import PLAIN, Proof
 from retrain_pipeline_tests.release.in_memory import HandLake, HandLedger
 
 
@@ -32,13 +33,16 @@ def rows(start="2024-02-12", n=4, **columns):
 
 @functools.cache
 def line(slope):
-    """Return the bytes of a fitted line through 0, of its probe, and its fingerprint."""
+    """Return the bytes of a fitted line through 0, of its probe, and its fingerprint; one above 100 also knows shops."""
     from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LinearRegression
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
 
-    frame = pd.DataFrame({"a": np.arange(50.0)})
-    prepare = ColumnTransformer([("numbers", "passthrough", ["a"])])
+    frame = pd.DataFrame({"a": np.arange(-20.0, 21.0), "shop": "north"})
+    steps = [("numbers", SimpleImputer(), ["a"]), ("levels", OneHotEncoder(handle_unknown="ignore"), ["shop"])]
+    prepare = ColumnTransformer(steps[: 1 + (slope > 100)])
     fitted = Pipeline([("prepare", prepare), ("model", LinearRegression())]).fit(frame, slope * frame["a"])
     return dump_model(fitted), probe_bytes(fitted, frame), prediction_fingerprint(fitted, frame)
 
@@ -107,3 +111,28 @@ class Learned(Fitted):
     def frozen(self):
         """What can be learned from the lake by the time of the versions."""
         return freeze_training_set(self.stores, self.declaration.spec, datetime.fromisoformat(AS_OF))
+
+
+class Line(Fitted):
+    """Champions v1, v2 and so on, one after the other; v1 is of epoch 1."""
+
+    def __init__(self, folder, count=3, rollout=PLAIN):
+        super().__init__(folder, rollout)
+        self.states = {"v1": self.champion}
+        for number in range(2, count + 1):
+            self.crown(f"v{number}")
+
+    def crown(self, version):
+        """Release a version after the present champion; return its deployment."""
+        before = current(self.ledger, "toy")[1]
+        state = before.model_copy(update={
+            "champion": version, "manifest": self.registered(version), "previous": before.champion,
+            "previous_manifest": before.manifest, "challenger": None,
+        })  # fmt: skip
+        self.states[version] = state
+        return self.deploy(state)
+
+    def lose(self, *versions):
+        """Take the bytes of versions away."""
+        for version in versions:
+            self.stores.artifacts.remove(self.made(version).model_artifact)

@@ -49,6 +49,10 @@ class HandLedger(PastLedger):
     def close(self):
         pass
 
+    def forget(self, entry):
+        """Take an entry out, as no real ledger does: it did not happen."""
+        self._known.remove(entry)
+
     def _record(self, new, change):
         check_entry(new)
         payload = payload_of(new, change)

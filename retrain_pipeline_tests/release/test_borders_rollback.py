@@ -8,29 +8,13 @@ from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import RollbackRefused
 from retrain_pipeline.release.rollback import cannot_serve, rollback
 from retrain_pipeline.release.state import current, utc_now
-from retrain_pipeline_tests.release.fitted import Fitted, rows
+from retrain_pipeline_tests.release.fitted import Fitted, Line, rows
 
 WHY = "it was far off"
 
 
-class Line(Fitted):
-    """Champions v1, v2 and so on, one after the other; v1 is of epoch 1."""
-
-    def __init__(self, folder, count=3):
-        super().__init__(folder)
-        self.states = {"v1": self.champion}
-        for number in range(2, count + 1):
-            self.crown(f"v{number}")
-
-    def crown(self, version):
-        """Release a version after the present champion; return its deployment."""
-        before = current(self.ledger, "toy")[1]
-        state = before.model_copy(update={
-            "champion": version, "manifest": self.registered(version), "previous": before.champion,
-            "previous_manifest": before.manifest, "challenger": None,
-        })  # fmt: skip
-        self.states[version] = state
-        return self.deploy(state)
+class Back(Line):
+    """The champions v1, v2 and v3, and the way back."""
 
     def back(self, because=WHY, **named):
         return rollback(self.stores, "toy", because=because, actor="somebody", **named)
@@ -43,15 +27,10 @@ class Line(Fitted):
         assert current(self.ledger, "toy") == before
         return str(caught.value)
 
-    def lose(self, *versions):
-        """Take the bytes of versions away."""
-        for version in versions:
-            self.stores.artifacts.remove(self.made(version).model_artifact)
-
 
 @pytest.fixture
 def line(tmp_path):
-    return Line(tmp_path)
+    return Back(tmp_path)
 
 
 def test_the_champion_before_serves_again_as_it_did_and_the_entry_says_why(line):
