@@ -31,6 +31,21 @@ def rows(start="2024-02-12", n=4, **columns):
     return pd.DataFrame({**given, "_event_time": at, "_known_time": at, **columns})
 
 
+class Lake(HandLake):
+    """A lake into which a test puts what models said and what came true."""
+
+    def add(self, table, week, frame, model="toy"):
+        held = self.tables.get((model, table), {}).get(week)
+        self.replace_partition(model, table, week, frame if held is None else pd.concat([held, frame]))
+
+    def said(self, week, version, prediction, n=30, table="predictions", model="toy", arm="champion", **columns):
+        told = rows(week, n).drop(columns="a").assign(prediction=prediction, score=np.nan, model_version=version)
+        self.add(table, week, told.assign(arm=arm, **columns), model)
+
+    def true(self, week, label=0.0, n=30, model="toy", into=None, **columns):
+        self.add("labels", into or week, rows(week, n).drop(columns="a").assign(label=label, **columns), model)
+
+
 @functools.cache
 def line(slope):
     """Return the bytes of a fitted line through 0, of its probe, and its fingerprint; one above 100 also knows shops."""
@@ -53,7 +68,7 @@ class Fitted(Proof):
     @staticmethod
     def opened(home):
         artifacts = Artifacts(f"memory://fitted/{uuid4().hex}")
-        return Stores(HandLake(), artifacts, HandLedger())
+        return Stores(Lake(), artifacts, HandLedger())
 
     @functools.cached_property
     def champion(self):

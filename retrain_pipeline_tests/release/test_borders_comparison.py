@@ -9,20 +9,12 @@ import pytest
 
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.online import Trial, online_loss, sample_ratio
-from retrain_pipeline.release.comparison import (
-    Pair,
-    all_answers,
-    compared_loss,
-    paired_rows,
-    serves,
-    split_results,
-)
+from retrain_pipeline.release.comparison import Pair, all_answers, compared_loss, paired_rows, serves, split_results
 from retrain_pipeline.release.router import Routing, Share
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import write_folder
-from retrain_pipeline_tests.release.fitted import Fitted, rows
-from retrain_pipeline_tests.release.in_memory import HandLake
+from retrain_pipeline_tests.release.fitted import Fitted, Lake, rows
 
 FIRST, SECOND, THIRD = "2024-02-05", "2024-02-12", "2024-02-19"
 
@@ -33,21 +25,6 @@ def moment(week, **later):
 
 SINCE, END = moment(FIRST), moment("2024-02-26")
 PAIR = Pair("v2", "v1", SINCE)
-
-
-class Lake(HandLake):
-    """A lake into which a test puts what models said and what came true."""
-
-    def add(self, table, week, frame, model="toy"):
-        held = self.tables.get((model, table), {}).get(week)
-        self.replace_partition(model, table, week, frame if held is None else pd.concat([held, frame]))
-
-    def said(self, week, version, prediction, n=30, table="predictions", model="toy", arm="champion", **columns):
-        told = rows(week, n).drop(columns="a").assign(prediction=prediction, score=np.nan, model_version=version)
-        self.add(table, week, told.assign(arm=arm, **columns), model)
-
-    def true(self, week, label=0.0, n=30, model="toy", into=None, **columns):
-        self.add("labels", into or week, rows(week, n).drop(columns="a").assign(label=label, **columns), model)
 
 
 @pytest.fixture
