@@ -48,7 +48,7 @@ class Lake(HandLake):
 
 @functools.cache
 def line(slope):
-    """Return the bytes of a fitted line through 0, of its probe, and its fingerprint; one above 100 also knows shops."""
+    """Return the bytes of a fitted line through 0, of its probe, and its fingerprint; above 100 it knows shops, too."""
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LinearRegression

@@ -1,4 +1,4 @@
-"""A ledger and a lake in memory, which say what the real ones say: for tests that would wait for disks, or that fork."""
+"""A ledger and a lake in memory, which say what the real ones say: for tests that would wait for disks, or fork."""
 
 import time
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""People who may let a version through: keys and roles of four, and what each says, really signed, in stores in memory."""
+"""People who may let a version through: their keys and roles, and what each says, signed, in stores in memory."""
 
 import functools
 from pathlib import Path

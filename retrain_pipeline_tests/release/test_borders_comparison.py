@@ -1,4 +1,4 @@
-"""Two models on the same rows, to the letter: which rows count, what is made of their losses, and whether the split held."""
+"""Two models on the same rows, to the letter: which rows count, what is made of them, and whether the split held."""
 
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -300,5 +300,3 @@ def test_a_version_that_answers_serves_and_another_is_told(tmp_path):
     assert (gone.gate, gone.verdict) == ("serves", Verdict.FAIL)
     assert gone.words.startswith("model 'toy' has no version 'v9' in the ledger")
     assert len(serves(made.stores, "toy", "v" * 400 * 10).words) == 2000
-
-

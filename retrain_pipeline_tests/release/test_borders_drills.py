@@ -127,7 +127,10 @@ def test_answers_that_are_not_what_they_were_fail_it(shop, monkeypatch, where):
         return told.assign(prediction=told["prediction"] + 1) if wrong else told
 
     monkeypatch.setattr(drills, "_answers", shifted)
-    assert (shop.drill().verdict, shop.drill().words) == (Verdict.FAIL, "answers to 20 newest rows are not what they were")
+    assert (shop.drill().verdict, shop.drill().words) == (
+        Verdict.FAIL,
+        "answers to 20 newest rows are not what they were",
+    )
 
 
 def test_a_record_that_going_forward_does_not_give_back_fails_it(shop):
@@ -152,7 +155,9 @@ def test_another_that_comes_back_than_was_meant_is_told(shop, clock):
 
 def test_a_rehearsal_that_changes_production_fails(shop):
     def tamper():
-        at, made = next((at, one) for at, one in enumerate(shop.ledger._known) if one.epoch == 2 and one.action == "released")
+        at, made = next(
+            (at, one) for at, one in enumerate(shop.ledger._known) if one.epoch == 2 and one.action == "released"
+        )
         change = {**made.payload[DEPLOYMENT], "state_sha256": "0" * 64}
         shop.ledger._known[at] = replace(made, payload={**made.payload, DEPLOYMENT: change})
 

@@ -1,9 +1,9 @@
-"""What is asked at the moment of a promotion, to the letter: a halt, the policy, and whoever lets the version through."""
+"""What is asked at the moment of a promotion, to the letter: a halt, the policy, and who lets the version through."""
 
 import pytest
 
 from retrain_pipeline.gates.errors import EvidenceRefused
-from retrain_pipeline.gates.evidence import GateResult, policy_digest, read_evidence
+from retrain_pipeline.gates.evidence import GateResult, policy_digest
 from retrain_pipeline.governance.errors import NotAllowed
 from retrain_pipeline.governance.halting import ESCALATION_HALTED, RESUMED
 from retrain_pipeline.ledger.entries import NewEntry
@@ -262,7 +262,9 @@ def test_where_nobody_is_asked_only_a_halt_is_looked_at(tmp_path):
     entry = free.ledger.append(NewEntry("judge", ESCALATION_HALTED, "toy", "v2", {"words": "x" * 3000}))
     found = permitted(free.stores, free.declaration, on)
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.words.startswith(f"it may not become champion now: toy: validators do not agree on v2 (entry {entry.seq}")
+    assert found.words.startswith(
+        f"it may not become champion now: toy: validators do not agree on v2 (entry {entry.seq}"
+    )
     assert len(found.words) == 2000
 
 

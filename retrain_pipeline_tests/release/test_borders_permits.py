@@ -188,5 +188,5 @@ def test_an_anchor_that_moved_meanwhile_is_told(shop):
     other = shop.champion.model_copy(update={"champion": "v3"})
     entry = NewEntry("test", "released", "toy", "v3", {"permit": {"kind": "release"}})
     shop.ledger.change_deployment("toy", shop.ledger.deployment("toy").epoch, other.to_state(), entry)
-    with pytest.raises(ApprovalRefused, match="^toy: the anchor moved meanwhile; release again$"):
+    with pytest.raises(ApprovalRefused, match=r"^toy: the anchor moved meanwhile; release again$"):
         permit.check()

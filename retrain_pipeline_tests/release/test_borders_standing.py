@@ -79,7 +79,9 @@ def test_the_newest_that_holds_is_told_and_else_why_the_newest_does_not(words):
 
 def test_without_a_moment_it_is_asked_of_now(words):
     words.said()
-    assert "it holds from 2024-03-01T12:00:00+00:00 until 2024-03-01T13:00:00+00:00, and it is 20" in words.why_not(None)
+    assert "it holds from 2024-03-01T12:00:00+00:00 until 2024-03-01T13:00:00+00:00, and it is 20" in words.why_not(
+        None
+    )
     entry = words.grant("alice", words.subject())
     assert words.holds(None).entry == entry
 

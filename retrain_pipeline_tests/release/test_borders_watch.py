@@ -1,4 +1,4 @@
-"""A champion that is watched and the bounds on its signals, to the letter: what is looked at, until when, and entered."""
+"""A champion that is watched and the bounds on its signals, to the letter: what is looked at, how long, and entered."""
 
 from datetime import datetime, timedelta
 
@@ -172,7 +172,11 @@ def watched(*results):
 
 
 def test_what_is_broken_is_told_and_else_all_that_was_found():
-    good, open_, bad = result("a", "PASS", "is well"), result("b", "INCONCLUSIVE", "who knows"), result("c", "FAIL", "x")
+    good, open_, bad = (
+        result("a", "PASS", "is well"),
+        result("b", "INCONCLUSIVE", "who knows"),
+        result("c", "FAIL", "x"),
+    )
     worse = result("d", "FAIL", "y")
     assert (watched(good, open_).broken, watched(good, open_).words) == ((), "is well; who knows")
     found = watched(good, bad, open_, worse)
