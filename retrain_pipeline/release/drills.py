@@ -81,7 +81,8 @@ def _rehearsed(stores: Stores, spec: "ModelSpec", folder: Path, report: DrillRep
     try:
         _, now = current(sandbox.ledger, spec.name)
         started = time.perf_counter()
-        restored = rollback(sandbox, spec.name, because="drill: the way back", actor="drill")
+        # The reason is one that nobody gave before: to a rollback the same reason again is the same command once more.
+        restored = rollback(sandbox, spec.name, because=f"{folder.name}: the way back", actor="drill")
         seconds = time.perf_counter() - started
         found = _answers(sandbox, spec, restored.champion, golden)
         forward = rollback(sandbox, spec.name, to=champion, because="drill: and forward", actor="drill")

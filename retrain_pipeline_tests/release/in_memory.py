@@ -1,6 +1,7 @@
 """A ledger and a lake in memory, which say what the real ones say: for tests that would wait for disks, or fork."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -52,6 +53,10 @@ class HandLedger(PastLedger):
     def forget(self, entry):
         """Take an entry out, as no real ledger does: it did not happen."""
         self._known.remove(entry)
+
+    def amend(self, entry, **changed):
+        """Change an entry, as nobody can unseen."""
+        self._known[self._known.index(entry)] = replace(entry, **changed)
 
     def _record(self, new, change):
         check_entry(new)
@@ -119,10 +124,14 @@ class HandLake:
 
     def read(self, model, table, *, periods=None, known_by=None, version=None, columns=None):
         held = self.tables.get((model, table), {})
-        parts = [held[one].assign(_period=one) for one in sorted(held) if periods is None or one in periods]
-        if not parts:
+        if not held:
             return pd.DataFrame()
-        rows = pd.concat(parts).sort_values(["_event_time", "_period"], kind="stable").reset_index(drop=True)
+        parts = [held[one].assign(_period=one) for one in sorted(held)]
+        rows = pd.concat(parts).sort_values(["_event_time", "_period"], kind="stable")
+        if periods is not None:
+            rows = rows[rows["_period"].isin(list(periods))]
+        first = ["_event_time", "_known_time", "_period"]
+        rows = rows[[*first, *(name for name in rows.columns if name not in first)]].reset_index(drop=True)
         if known_by is not None:
             rows = rows[rows["_known_time"] <= known_by].reset_index(drop=True)
         return rows if columns is None else rows[list(columns)]
