@@ -2,6 +2,8 @@
 
 import functools
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import numpy as np
@@ -19,7 +21,7 @@ from retrain_pipeline.release.state import current
 from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.stores import Stores
 from retrain_pipeline_tests.gates.handmade import AS_OF, manifest
-from retrain_pipeline_tests.gates.world import START
+from retrain_pipeline_tests.gates.world import START, write_folder
 from retrain_pipeline_tests.release.handmade import PLAIN, Proof
 from retrain_pipeline_tests.release.in_memory import HandLake, HandLedger
 
@@ -104,28 +106,44 @@ class Fitted(Proof):
         return {}
 
 
+@functools.cache
+def seven_weeks():
+    """Return the tables of the lake of those that learned, made once."""
+    lake = Lake()
+    for at in range(7):
+        week = f"{START + timedelta(weeks=at):%Y-%m-%d}"
+        told = rows(week, 20)
+        lake.replace_partition("toy", "raw", week, told.assign(shop="north"))
+        lake.replace_partition("toy", "features", week, told)
+        lake.true(week, 1.4 * told["a"], 20)
+    return lake.tables
+
+
+@functools.cache
+def frozen():
+    """Return what can be learned from the seven weeks by the time of the versions, and the bytes that it names."""
+    stores = Learned.opened(None)
+    with TemporaryDirectory() as folder:
+        spec = write_folder(Path(folder)).spec
+    made = freeze_training_set(stores, spec, datetime.fromisoformat(AS_OF))
+    named = (made.row_digests_artifact, made.evaluation_row_digests_artifact)
+    return made, [stores.artifacts.get(one) for one in named]
+
+
 class Learned(Fitted):
     """The same with rows of seven weeks from which they learned, whose label is 1.4 times `a`."""
 
     @staticmethod
     def opened(home):
         stores = Fitted.opened(home)
-        for at in range(7):
-            week = f"{START + timedelta(weeks=at):%Y-%m-%d}"
-            told = rows(week, 20)
-            stores.lake.replace_partition("toy", "raw", week, told.assign(shop="north"))
-            stores.lake.replace_partition("toy", "features", week, told)
-            labels = told.drop(columns="a").assign(label=1.4 * told["a"])
-            stores.lake.replace_partition("toy", "labels", week, labels)
+        stores.lake.tables = {table: dict(held) for table, held in seven_weeks().items()}
         return stores
 
     def learned(self):
-        return {"training_set": self.frozen.to_json()}
-
-    @functools.cached_property
-    def frozen(self):
-        """What can be learned from the lake by the time of the versions."""
-        return freeze_training_set(self.stores, self.declaration.spec, datetime.fromisoformat(AS_OF))
+        made, named = frozen()
+        for data in named:
+            self.stores.artifacts.put(data)
+        return {"training_set": made.to_json()}
 
 
 class Line(Fitted):

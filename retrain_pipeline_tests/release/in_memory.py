@@ -108,7 +108,7 @@ class HandLake:
         return {period: Partition(len(held[period]), frame_digest(held[period])) for period in sorted(held)}
 
     def periods(self, model, table, version=None):
-        return list(self.partitions(model, table))
+        return sorted(self.tables.get((model, table), {}))
 
     def version(self, model, table):
         return 0 if (model, table) in self.tables else None

@@ -107,10 +107,6 @@ def test_bytes_that_are_gone_fail_it(shop):
 
 
 def test_long_words_are_cut_in_the_entry(shop):
-    names = {f"{'x' * 90}{at}": 0.0 for at in range(3)}
-    wide = rows(WEEK, 3).drop(columns="a").assign(**names)
-    shop.stores.lake.replace_partition("toy", "features", WEEK, wide)
-    assert "features ['a'] are not in the frame" in shop.drill().words
     drills._enter(shop.stores, shop.spec, DrillReport("toy", Verdict.FAIL, "x" * 3000, "v2", "v1"), None, "somebody")
     assert shop.newest().payload["words"] == "x" * 2000
 

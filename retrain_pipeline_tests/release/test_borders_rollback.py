@@ -238,17 +238,18 @@ def test_a_target_that_does_not_load_is_refused_with_one_that_can(line):
 def test_one_that_loads_and_answers_the_newest_features_can_serve(line):
     lake, stores = line.stores.lake, line.stores
     assert cannot_serve(stores, "toy", "v1") is None
-    lake.replace_partition("toy", "features", "2024-02-05", rows("2024-02-05").drop(columns="a"))
+    text = ["x"] * 4
+    lake.replace_partition("toy", "features", "2024-02-05", rows("2024-02-05", a=text))
     lake.replace_partition("toy", "features", "2024-02-12", rows())
-    lake.replace_partition("doll", "features", "2024-02-26", rows().drop(columns="a"))
-    lake.replace_partition("toy", "raw", "2024-02-26", rows().drop(columns="a"))
+    lake.replace_partition("doll", "features", "2024-02-26", rows(a=text))
+    lake.replace_partition("toy", "raw", "2024-02-26", rows(a=text))
     assert cannot_serve(stores, "toy", "v1") is None
-    lake.replace_partition("toy", "features", "2024-02-19", rows(a=["1", "x", "x", "x"]))
+    lake.replace_partition("toy", "features", "2024-02-19", rows("2024-02-19", a=["1", "x", "x", "x"]))
     assert cannot_serve(stores, "toy", "v1") is None, "one row is asked for"
-    lake.replace_partition("toy", "features", "2024-02-26", rows().drop(columns="a").head(0))
+    lake.replace_partition("toy", "features", "2024-02-26", rows("2024-02-26", a=text).head(0))
     assert cannot_serve(stores, "toy", "v1") is None
-    lake.replace_partition("toy", "features", "2024-03-04", rows().drop(columns="a"))
-    words = "features ['a'] are not in the frame: the model learned from them"
+    lake.replace_partition("toy", "features", "2024-03-04", rows("2024-03-04", a=text))
+    words = "feature 'a': the model learned numbers from it, and now could not convert string to float: 'x'"
     assert cannot_serve(stores, "toy", "v1") == words
     line.lose("v1")
     assert "is not loadable" in cannot_serve(stores, "toy", "v1")
