@@ -97,9 +97,8 @@ def test_long_words_of_what_waits_are_cut(shop, tmp_path):
 def other_policy(shop):
     """Let the champion have been released by another policy; return the words of the refusal."""
     digest = shop.stored(shop.digest, policy="c" * 64)
-    entry = NewEntry("test", "released", "toy", "v1", {"evidence": digest})
+    shop.ledger.append(NewEntry("test", "released", "toy", "v1", {"evidence": digest}))
     shop.ledger.append(NewEntry("test", "released", "doll", "v1", {"evidence": shop.digest}))
-    shop.ledger.append(entry)
     return (
         "toy v2: gates, success or rollout are declared otherwise than at the last release, and nobody who may has "
         "accepted that: retrain accept-policy toy --because …"
@@ -173,6 +172,7 @@ def test_a_permit_asks_for_a_halt_before_it_asks_again_itself(shop):
     asked = []
     permit = unless_halted(shop.ledger, "toy", Permit({"kind": "approval"}, lambda: asked.append(1)))
     assert permit.payload == {"kind": "approval"}
+    halt(shop, "doll")
     permit.check()
     assert asked == [1]
     halt(shop)
@@ -201,6 +201,8 @@ def promoted(shop):
 
 
 def test_the_word_that_began_a_trial_ends_it(tried):
+    halt(tried, "doll")
+    tried.ledger.append(NewEntry("test", "staged", "doll", "v2", {"evidence": "f" * 64}))
     permit = promoted(tried)
     assert (permit.payload["kind"], permit.payload["seq"]) == ("release", tried.word.seq)
     permit.check()

@@ -143,6 +143,7 @@ def test_what_was_seen_at_another_epoch_says_nothing_of_this_champion(line, aske
         line.back(at_epoch=asked)
     assert (caught.value.model, caught.value.expected, caught.value.found) == ("toy", asked, 3)
     assert line.back(at_epoch=3).champion == "v2"
+    assert (line.newest().actor, line.newest().payload["because"]) == ("somebody", WHY)
 
 
 def test_a_rollback_at_an_epoch_is_not_tried_again_on_top_of_another_change(line):
@@ -156,6 +157,9 @@ def test_a_rollback_at_an_epoch_is_not_tried_again_on_top_of_another_change(line
 
 
 def test_a_release_that_overtakes_it_is_undone_too(line):
+    for epoch in range(4):
+        entry = NewEntry("test", "rolled_back", "doll", "v1", {})
+        line.ledger.change_deployment("doll", epoch, line.champion.to_state(), entry)
     line.ledger.before_change = lambda: line.crown("v4")
     state = line.back()
     assert (state.champion, state.previous) == ("v2", "v1")
