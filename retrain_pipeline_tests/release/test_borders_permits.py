@@ -145,6 +145,8 @@ def test_an_objection_or_an_override_that_waits_for_its_review_suspends_the_plan
     permit = shop.find()
     permit.check()
     shop.ledger.append(NewEntry("test", "override_granted", "doll", "v2", {}))
+    for model, version in (("doll", "v2"), ("toy", "v3")):
+        shop.ledger.append(NewEntry("person:dave", "dissented", model, version, {}))
     permit.check()
     granted = shop.grant("carol", shop.overriding())
     shop.ledger.append(NewEntry("person:eve", "override_granted", "toy", "v2", {}))
