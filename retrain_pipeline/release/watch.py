@@ -84,7 +84,7 @@ def watch(
 ) -> tuple[Watch, str] | None:
     """Return what is found of the champion in a period, and its digest; entered once.
 
-    A period that is looked at again, after a signal or labels came late, is judged by what is known then.
+    A period that is looked at again, after rows came that were known by its end, is judged with them.
 
     None where there is nothing to look at: no champion before it, one that a rollback brought back, a period of before
     its time, or the time of being watched is over and no guardrail is declared.

@@ -86,17 +86,17 @@ def test_a_process_that_does_not_end_is_ended(interpreter, monkeypatch):
 
 def test_what_is_measured_is_this_process_and_this_model(tmp_path, capsys, monkeypatch):
     model, rows = tmp_path / "model", tmp_path / "rows.parquet"
-    line = Candidate(estimator="sklearn.linear_model.LinearRegression")
-    model.write_bytes(dump_model(build_pipeline(line, {}, ROWS, "regression", 7).fit(ROWS, ROWS["a"])))
+    line = Candidate(estimator="sklearn.linear_model.LogisticRegression")
+    model.write_bytes(dump_model(build_pipeline(line, {}, ROWS, "binary", 7).fit(ROWS, ROWS["a"] > 70)))
     ROWS.head(3).to_parquet(rows)
     asked = []
     monkeypatch.setattr(operation, "p95_ms", lambda ask, given: [asked.append(ask(given.head(1))), 7.5][1])
-    main(str(model), str(rows), "regression")
+    main(str(model), str(rows), "binary")
     found = Footprint.model_validate_json(capsys.readouterr().out)
     assert found.latency_ms_p95 == 7.5
     assert found.peak_rss_mb == pytest.approx(peak_rss_mb(), rel=0.2)
     assert 0 < found.load_seconds < 60
-    assert asked[0].frame["prediction"].tolist() == pytest.approx([0.0], abs=1e-6)
+    assert asked[0].frame["score"].tolist() == pytest.approx([0.0], abs=0.1)
 
 
 @pytest.mark.parametrize(("peak", "verdict"), [(300.0, Verdict.PASS), (300.1, Verdict.FAIL)])

@@ -118,6 +118,13 @@ def test_the_period_before_the_change_is_that_of_the_change_and_what_is_known_co
     assert within[0].verdict is Verdict.FAIL, "a change within a period is one of its start"
 
 
+def test_a_bound_on_one_side_is_told_alone(tmp_path):
+    made = Watched(tmp_path, "guardrails: {prediction_mean: {at_least: 0.5}}")
+    made.signalled(FIRST, prediction_mean=1.0)
+    words = "prediction_mean is 1, declared at least 0.5; before the change it was not observed"
+    assert made.bounds()["prediction_mean"].words == words
+
+
 def test_without_declared_bounds_nothing_is_judged(tmp_path):
     made = Watched(tmp_path, "watch_periods: 2")
     made.signalled(FIRST, latency_ms_p95=30.0)
@@ -152,6 +159,11 @@ def test_what_was_found_is_entered_with_its_results(shop):
     head = shop.ledger.head()
     assert shop.watch() == (found, digest)
     assert shop.ledger.head() == head
+
+
+def test_a_signal_that_was_known_after_the_period_is_not_of_its_watch(shop):
+    shop.signalled(FIRST, latency_ms_p95=30.0, known=moment(SECOND, seconds=1))
+    assert shop.watch()[0].results[0].words == "latency_ms_p95 was not observed"
 
 
 def test_what_is_known_later_of_a_period_is_another_watch(shop):
