@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := data/demo
 TESTS ?= retrain_pipeline_tests
 # Processes of tests. Those with real daemons and servers mostly wait, so more than there are cores can be worth it.
-WORKERS ?= 2
+WORKERS ?= 3
 # Tests keep their stores in memory where the machine has room for them: half of a Dagster run waits for a disk otherwise.
 SCRATCH = if [ -w /dev/shm ] && [ $$(df -k --output=avail /dev/shm | tail -1) -gt 6000000 ]; then \
   export TMPDIR=$$(mktemp -d /dev/shm/retrain.XXXXXX); chmod 711 $$TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; fi;
