@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.evidence import GateResult
 from retrain_pipeline.gates.online import Trial, online_loss, sample_ratio
 from retrain_pipeline.release.router import FALLBACK, Routing
@@ -158,9 +157,6 @@ def serves(stores: "Stores", model: str, version: str) -> GateResult:
     """Judge whether a version can answer now."""
     from retrain_pipeline.release.rollback import cannot_serve
 
-    try:
-        why = cannot_serve(stores, model, version)
-    except PermanentError as error:
-        why = str(error)
+    why = cannot_serve(stores, model, version)
     verdict = Verdict.PASS if why is None else Verdict.FAIL
     return GateResult(gate="serves", verdict=verdict, words=(why or f"{version} loads and answers")[:2000])

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from retrain_pipeline.artifacts import Artifacts
@@ -61,6 +62,11 @@ class Rolled(Learned):
                 lake.replace_partition(
                     "toy", table, week, frame.assign(prediction=told, model_version=versions, **more)
                 )
+
+    def signalled(self, week, known, **values):
+        at, by = (pd.Series([one] * len(values)).astype("datetime64[us, UTC]") for one in (moment(week), known))
+        frame = pd.DataFrame({"signal": list(values), "value": list(values.values()), "how": "observed"})
+        self.stores.lake.add("signals", week, frame.assign(_event_time=at, _known_time=by), "toy")
 
     def results(self, week=FIRST, stage_from=FIRST, canary=False):
         """Return what a look at the end of a week is made of."""
@@ -153,8 +159,8 @@ def test_a_period_that_was_looked_at_is_not_looked_at_anew(trial):
 
 @pytest.mark.parametrize("delay", [0, 24])
 def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_path, delay):
-    bounds = f"{STAGES}, guardrails: {{latency_ms_p95: {{at_most: 20}}}}, approval: required"
-    made = Rolled(tmp_path, CANARY, bounds, stage_from=SECOND)
+    bounds = "guardrails: {latency_ms_p95: {at_most: 40}, prediction_mean: {at_most: 9}}"
+    made = Rolled(tmp_path, CANARY, f"{STAGES}, {bounds}, approval: required", stage_from=SECOND)
     file = made.declaration.folder / "defs.yaml"
     told = file.read_text().replace("{margin: 0.08", "{documentation: true, margin: 0.08")
     file.write_text(told.replace("{column: y,", f"{{delay_hours: {delay}, column: y,"))
@@ -165,8 +171,12 @@ def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_
     entry = NewEntry("test", "staged", "toy", "v2", {"evidence": made.digest})
     made.ledger.change_deployment("toy", 2, made.deployed.to_state(), entry)
     made.lived(0.1, FIRST, SECOND)
+    made.signalled(SECOND, moment(THIRD), latency_ms_p95=30.0)
+    made.signalled(SECOND, moment(THIRD, seconds=1), prediction_mean=30.0)
     results = made.results(SECOND, SECOND, canary=True)
-    gates = ["online_loss", "sample_ratio", "exposure", "guardrail:latency_ms_p95", "permit", "documents"]
+    bounded = ["guardrail:latency_ms_p95", "guardrail:prediction_mean"]
+    gates = ["online_loss", "sample_ratio", "exposure", *bounded, "permit", "documents"]
+    assert [one.verdict for one in results if one.gate in bounded] == [Verdict.PASS, Verdict.INCONCLUSIVE]
     assert [one.gate for one in results][4:] == gates
     assert results[5].n == results[6].n == 168
     report = made.roll(SECOND)
