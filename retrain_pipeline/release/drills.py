@@ -119,9 +119,9 @@ def _answers(stores: Stores, spec: "ModelSpec", version: str, rows: "pd.DataFram
 
 def _copied(stores: Stores, model: str, versions: tuple[str, ...], folder: Path) -> Stores:
     """Return a copy of a model's deployments and of the bytes of some versions; the lake is read where it is."""
-    from retrain_pipeline.learning.versions import REGISTERED, read_manifest
+    from retrain_pipeline.learning.versions import REGISTERED, read_manifest, registered_manifest
 
-    copy = open_stores(folder, lake_url=stores.lake.url)
+    copy = open_stores(folder)
     for entry in stores.ledger.entries(model=model, action=(REGISTERED, *CHANGES, STAGED, WITHDRAWN)):
         payload = dict(entry.payload)
         made = payload.pop(DEPLOYMENT, None)
@@ -132,13 +132,9 @@ def _copied(stores: Stores, model: str, versions: tuple[str, ...], folder: Path)
             copy.ledger.change_deployment(model, made["epoch"] - 1, made["state"], new)
     for version in versions:
         manifest = read_manifest(stores, model, version)
-        registered = stores.ledger.latest(model, REGISTERED, version)
-        for digest in (
-            registered.payload["manifest"] if registered else "",
-            manifest.model_artifact,
-            manifest.probe.artifact,
-        ):
-            copy.artifacts.put(stores.artifacts.get(str(digest)))
+        digests = registered_manifest(stores, model, version), manifest.model_artifact, manifest.probe.artifact
+        for digest in digests:
+            copy.artifacts.put(stores.artifacts.get(digest))
     return Stores(stores.lake, copy.artifacts, copy.ledger)
 
 

@@ -16,11 +16,12 @@ NOTHING = "no earlier champion to go back to: there is nothing to rehearse yet"
 
 
 class Drilled(Line):
-    """The champions v1 and v2, features of two weeks, and data that is monitored up to the end of the second."""
+    """The champions v1 and v2, features of three weeks, and data that is monitored up to the end of the second."""
 
     def __init__(self, folder, count=2, rollout="approval: none"):
         super().__init__(folder, count, rollout)
-        self.stores.lake.replace_partition("toy", "features", "2024-02-05", rows("2024-02-05", 9))
+        for week in ("2024-01-29", "2024-02-05"):
+            self.stores.lake.replace_partition("toy", "features", week, rows(week, 9))
         self.stores.lake.replace_partition("toy", "features", WEEK, rows(WEEK, 20))
         self.monitored("2024-02-19")
 
@@ -144,6 +145,13 @@ def test_another_that_comes_back_than_was_meant_is_told(shop, clock, monkeypatch
     clock(2.0)
     words = "v2 came back instead of v1; answers to 20 newest rows are not what they were"
     assert shop.drill().words == f"{words}; it took 2.00 s, 1 s are allowed"
+
+
+def test_another_model_of_the_ledger_is_not_in_it(shop):
+    other = shop.states["v1"].model_copy(update={"model": "doll"})
+    shop.ledger.change_deployment("doll", 0, other.to_state(), NewEntry("test", "released", "doll", "v1", {}))
+    shop.ledger.append(NewEntry("test", "candidate_registered", "doll", "v2", {"manifest": "0" * 64}))
+    assert (shop.drill().champion, shop.drill().target) == ("v2", "v1")
 
 
 def test_that_somebody_went_back_because_of_a_drill_is_no_drill(shop):
