@@ -151,7 +151,8 @@ def test_another_model_of_the_ledger_is_not_in_it(shop):
     other = shop.states["v1"].model_copy(update={"model": "doll"})
     shop.ledger.change_deployment("doll", 0, other.to_state(), NewEntry("test", "released", "doll", "v1", {}))
     shop.ledger.append(NewEntry("test", "candidate_registered", "doll", "v2", {"manifest": "0" * 64}))
-    assert (shop.drill().champion, shop.drill().target) == ("v2", "v1")
+    report = shop.drill()
+    assert (report.verdict, report.champion, report.target) == (Verdict.PASS, "v2", "v1")
 
 
 def test_that_somebody_went_back_because_of_a_drill_is_no_drill(shop):
