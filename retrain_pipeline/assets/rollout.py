@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.assets.common import check_specs, data_asset, metadata, run_actor
+from retrain_pipeline.assets.common import check_specs, data_asset, data_root, metadata, run_actor
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -42,7 +42,9 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
             verify_before_release(opened, declaration, actor=run_actor(context), run_id=context.run.run_id)
         moved = False
         for period in context.partition_keys:
-            report = roll(opened, declaration, period, run_id=context.run.run_id, actor=run_actor(context))
+            report = roll(
+                opened, declaration, period, run_id=context.run.run_id, actor=run_actor(context), root=data_root()
+            )
             moved = moved or report.move in ENDS
             numbers = {one.gate.replace(":", "_"): one.statistic for one in report.results}
             context.add_asset_metadata(metadata({"move": report.move, **numbers}), partition_key=period)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.lake.tables import Lake
 from retrain_pipeline.monitoring.champion import Champion
-from retrain_pipeline.monitoring.signal_sources import Feed, built_in, read_feed
+from retrain_pipeline.monitoring.signal_builtin import built_in
+from retrain_pipeline.monitoring.signal_feeds import Feed, read_feed
 from retrain_pipeline.monitoring.signal_value import release_values
 from retrain_pipeline.monitoring.signals import (
     LOOKBACK,

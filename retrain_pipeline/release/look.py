@@ -83,7 +83,8 @@ def next_step(look: Look) -> Step:
     """Return what follows from a look: on, hold, or back.
 
     Back at once: it cannot answer, a guardrail is broken, or it is worse beyond the margin. Nothing is read off a
-    split that is off, nor off a comparison that cannot tell: that holds, and a hold ends when `longest` is over. On to
+    split that is off, nor off a comparison that cannot tell: that holds, and a hold ends when `longest` is over. So
+    does a guardrail that is broken in the canary alone, as long as it may be by chance. On to
     the next stage when the stage has lasted and the losses are no worse within the margin; as long as labels are too
     few to tell, a label-free estimate may stand in for them, but never on the last step, which is to serve everybody.
     """
@@ -111,14 +112,8 @@ def _failed(look: Look) -> str | None:
 
 def _not_yet(look: Look) -> str | None:
     """Return why a version does not go on yet, or None when it does."""
-    for gate in ("serves", "proof", "terms"):
-        found = look.result(gate)
-        if found is None or found.verdict is not Verdict.PASS:
-            return f"{gate} was not looked at"
-    for gate in _SPLIT if look.stage == "canary" else ():
-        split = look.result(gate)
-        if split is None or split.verdict is not Verdict.PASS:
-            return f"nothing is read off this split: {split.words if split else f'no {gate}'}"
+    if (why := _not_read(look)) is not None:
+        return why
     declared = stages(look.rollout)
     at = _place(look)
     if at is not None and look.periods_in_stage < declared[at][2]:
@@ -134,6 +129,26 @@ def _not_yet(look: Look) -> str | None:
     if not last and not loss.n and guess is not None and guess.verdict is Verdict.PASS:
         return None
     return f"cannot tell yet: {loss.words}"
+
+
+def _not_read(look: Look) -> str | None:
+    """Return what keeps the losses from being read at all, or None."""
+    for gate in ("serves", "proof", "terms"):
+        found = look.result(gate)
+        if found is None or found.verdict is not Verdict.PASS:
+            return f"{gate} was not looked at"
+    for gate in _SPLIT if look.stage == "canary" else ():
+        split = look.result(gate)
+        if split is None or split.verdict is not Verdict.PASS:
+            return f"nothing is read off this split: {split.words if split else f'no {gate}'}"
+    broken = next((one for one in look.results if _breaks_alone(one)), None)
+    return f"cannot tell yet whether {broken.gate} is broken: {broken.words}" if broken is not None else None
+
+
+def _breaks_alone(result: GateResult) -> bool:
+    """A guardrail is broken where the canary serves and not in its control, by chance or not."""
+    by_arm = result.gate.startswith(GUARDRAIL) and result.interval is not None
+    return by_arm and result.verdict is Verdict.INCONCLUSIVE and result.threshold == 0
 
 
 def _not_allowed(look: Look) -> str | None:

@@ -6,6 +6,7 @@ is called for.
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
@@ -15,7 +16,7 @@ from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.comparison import Pair, compared_loss, serves, split_results
 from retrain_pipeline.release.documents import documented_on_trial
 from retrain_pipeline.release.drills import rehearsed
-from retrain_pipeline.release.guardrails import guardrail_results
+from retrain_pipeline.release.guardrails import CanaryLook, canary_results
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.release.look import Look, next_step, read_look
 from retrain_pipeline.release.moment import permitted
@@ -54,11 +55,22 @@ class RolloutReport:
 
 
 def roll(
-    stores: "Stores", declaration: "Declaration", period: str, *, run_id: str | None = None, actor: str = "rollout"
+    stores: "Stores",
+    declaration: "Declaration",
+    period: str,
+    *,
+    run_id: str | None = None,
+    actor: str = "rollout",
+    root: Path = Path(),
 ) -> RolloutReport:
     """Look at the model on trial, or at the champion that was released last, at the end of a period; act on it.
 
     Doing it again changes nothing: the look of a period is entered once, and what it says is done once.
+
+    Parameters
+    ----------
+    root
+        The folder that declared paths of signals are relative to.
 
     Raises
     ------
@@ -76,7 +88,7 @@ def roll(
     if datetime.fromisoformat(on.stage_from) >= end:
         words = f"{on.version} goes on trial after this period"
         return RolloutReport(spec.name, period, "none", words, deployment.champion, on.version, on.stage, on.share)
-    digest = _entered(stores, declaration, period, end, epoch, deployment, on, run_id, actor)
+    digest = _entered(stores, declaration, period, end, epoch, deployment, on, root, run_id, actor)
     try:
         step, after = apply(stores, declaration, digest, deployment, run_id, actor)
     except StaleEpoch as stale:
@@ -105,13 +117,14 @@ def _entered(
     epoch: int,
     deployment: Deployment,
     on: Challenger,
+    root: Path,
     run_id: str | None,
     actor: str,
 ) -> str:
     """Return the digest of this period's look at a challenger; the one on record, where there is one."""
     spec = declaration.spec
     key = f"{LOOKED}:{spec.name}:{epoch}:{on.version}:{period}"
-    look = _look(stores, declaration, period, end, epoch, deployment, on)
+    look = _look(stores, declaration, period, end, epoch, deployment, on, root)
     digest = stores.artifacts.put_json(look.document())
     step = next_step(look)
     payload: dict[str, Any] = {
@@ -136,6 +149,7 @@ def _look(
     epoch: int,
     deployment: Deployment,
     on: Challenger,
+    root: Path,
 ) -> Look:
     spec = declaration.spec
     calendar = spec.data.time.calendar()
@@ -152,8 +166,10 @@ def _look(
     if not results[-1].n:
         results.append(label_free(stores, spec, pair, end))
     if on.stage == "canary":
-        results += split_results(stores, spec, deployment.routing(), stage_from, end)
-        results += guardrail_results(stores, spec, period, stage_from, end)
+        split = split_results(stores, spec, deployment.routing(), stage_from, end)
+        holds = all(one.verdict is Verdict.PASS for one in split)
+        seen = CanaryLook(period, stage_from, end, longest, holds)
+        results += [*split, *canary_results(stores, spec, deployment.routing(), seen, root)]
     asked = (permitted(stores, declaration, on), documented_on_trial(stores.ledger, spec))
     results += [one for one in asked if one is not None]
     return Look(

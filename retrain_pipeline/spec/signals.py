@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from retrain_pipeline.lake.declared import Source
 from retrain_pipeline.names import NameRefused, check_name
@@ -68,6 +68,9 @@ class Signal(Strict):
     aggregate: Aggregate = "mean"
     """Of a period's rows: mean, sum, how many, or how many an hour."""
     unit: str | None = Field(None, min_length=1, max_length=40)
+    entity: tuple[str, ...] = ()
+    """Columns of the source that say whose row it is, in the order of `rollout.route_by` (default: `data.key`). With
+    them a guardrail compares those whom a canary serves with its control."""
     direction: Literal["up", "down"] | None = None
     """The way that the business wants it to go."""
     delay_hours: float = Field(0.0, ge=0)
@@ -77,6 +80,12 @@ class Signal(Strict):
     """What of the success it stands for: its movement since a release is told (`docs/signals.md`)."""
     value_per_unit: float | None = Field(None, gt=0)
     """What one unit less of the model's mean row loss is expected to be worth in a period, in this signal's unit."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later and is not declared: digests of declarations on record stay valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "entity" or value}
 
     @model_validator(mode="after")
     def _coherent(self) -> "Signal":
@@ -110,6 +119,13 @@ def signal_problems(spec: "ModelSpec") -> Iterator[str]:
             nearest = get_close_matches(name, BUILT_IN, n=1)
             hint = f", or meant is the built-in {nearest[0]!r}" if nearest else ""
             yield f"signals.{name}: expected a source: {name!r} is not built in{hint}"
+        routed = spec.rollout.route_by or spec.data.key
+        if signal.source is not None and signal.entity and len(signal.entity) != len(routed):
+            yield (
+                f"signals.{name}.entity: {len(signal.entity)} column(s), but an entity has {len(routed)} "
+                f"({', '.join(routed)}: {'rollout.route_by' if spec.rollout.route_by else 'data.key'}): "
+                "name one column for each, in that order"
+            )
         if signal.link == "business_metric" and signal.direction not in (None, business.direction):
             yield (
                 f"signals.{name}.direction: {signal.direction!r}, but problem.business_metric {business.name!r} "

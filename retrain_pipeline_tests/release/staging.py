@@ -49,17 +49,17 @@ def prepared(leaf: str) -> World:
     return world
 
 
-def live(world: World, number: int):
+def live(world: World, number: int, root: Path = Path()):
     """Let a week pass: it is scored, its labels come, and the rollout is looked at."""
     score_period(world.stores, world.declaration, week(number))
     update_feedback(world.stores, world.declaration.spec, week(number))
-    return roll(world.stores, world.declaration, week(number))
+    return roll(world.stores, world.declaration, week(number), root=root)
 
 
-def moves(world: World, first: int = 7, last: int = WEEKS) -> list[str]:
+def moves(world: World, first: int = 7, last: int = WEEKS, root: Path = Path()) -> list[str]:
     found = []
     for number in range(first, last):
-        found.append(live(world, number).move)
+        found.append(live(world, number, root).move)
         if found[-1] in ("promote", "withdraw", "rolled_back"):
             break
     return found

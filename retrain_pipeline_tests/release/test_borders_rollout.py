@@ -159,7 +159,7 @@ def test_a_period_that_was_looked_at_is_not_looked_at_anew(trial):
 
 @pytest.mark.parametrize("delay", [0, 24])
 def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_path, delay):
-    bounds = "guardrails: {latency_ms_p95: {at_most: 40}, prediction_mean: {at_most: 9}}"
+    bounds = "guardrails: {latency_ms_p95: {at_most: 40}, prediction_count: {at_most: 9}}"
     made = Rolled(tmp_path, CANARY, f"{STAGES}, {bounds}, approval: required", stage_from=SECOND)
     file = made.declaration.folder / "defs.yaml"
     told = file.read_text().replace("{margin: 0.08", "{documentation: true, margin: 0.08")
@@ -172,9 +172,9 @@ def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_
     made.ledger.change_deployment("toy", 2, made.deployed.to_state(), entry)
     made.lived(0.1, FIRST, SECOND)
     made.signalled(SECOND, moment(THIRD), latency_ms_p95=30.0)
-    made.signalled(SECOND, moment(THIRD, seconds=1), prediction_mean=30.0)
+    made.signalled(SECOND, moment(THIRD, seconds=1), prediction_count=30.0)
     results = made.results(SECOND, SECOND, canary=True)
-    bounded = ["guardrail:latency_ms_p95", "guardrail:prediction_mean"]
+    bounded = ["guardrail:latency_ms_p95", "guardrail:prediction_count"]
     gates = ["online_loss", "sample_ratio", "exposure", *bounded, "permit", "documents"]
     assert [one.verdict for one in results if one.gate in bounded] == [Verdict.PASS, Verdict.INCONCLUSIVE]
     assert [one.gate for one in results][4:] == gates

@@ -109,6 +109,30 @@ def test_before_any_label_a_guess_leads_on_but_never_to_everybody():
     assert next_step(look(FIRST, online_loss=("INCONCLUSIVE", 0))).move == "hold"
 
 
+def by_arm(verdict="INCONCLUSIVE", *, control=0.0, gate=f"{GUARDRAIL}refunds", interval=(-0.1, 0.3)):
+    """A result of a guardrail that is 0.2 beyond its bound in the canary, and by so much in the control."""
+    return GateResult(
+        gate=gate, verdict=Verdict(verdict), statistic=0.2, threshold=control, interval=interval, words="as found"
+    )
+
+
+@pytest.mark.requirement("D28")
+def test_a_guardrail_that_the_canary_alone_may_break_holds_it_and_no_other_does():
+    def step(*found):
+        made = look(FIRST)
+        return next_step(made.model_copy(update={"results": (*made.results, *found)}))
+
+    words = "cannot tell yet whether guardrail:refunds is broken: as found"
+    assert step(by_arm()) == Step("hold", words, *FIRST)
+    assert step(by_arm(control=0.5), by_arm()) == Step("hold", words, *FIRST)
+    assert step(by_arm("FAIL")).move == "withdraw"
+    for other in (
+        by_arm(control=0.1), by_arm("FAIL", gate="online"), by_arm(gate="online"), by_arm(interval=None),
+        by_arm("PASS", control=0.3),
+    ):  # fmt: skip
+        assert step(other).move == "advance"
+
+
 def test_a_hold_ends_with_the_period_that_is_the_last_and_a_proof_is_in_time_then():
     for on_trial, move in ((11, "hold"), (12, "withdraw"), (13, "withdraw")):
         found = next_step(look(online_loss="INCONCLUSIVE", on_trial=on_trial))

@@ -38,6 +38,7 @@ CASES = [
     (("aggregate: sum", "aggregate: total"), "sales.aggregate", "allowed: mean, sum, count, rate", None),
     (("link: business_metric, ", ""), "sales.value_per_unit", "declare what it stands for in link", None),
     (("direction: down", "direction: up"), "sales.direction", "goes 'down'", None),
+    (("unit: EUR", "unit: EUR, entity: [a, b]"), "sales.entity", "2 column(s), but an entity has", None),
     (("unit: EUR", "unit: EUR, delay: 3"), "sales.delay", "no such key; allowed: source, time", "delay_hours"),
     (("sales: {source", "error_rate: {source"), "error_rate.aggregate", "error_rate is built in: only missing", None),
     (("    sales: ", "    Sales!: "), "", "signal name 'Sales!' is refused", None),
@@ -53,6 +54,15 @@ def test_a_mistake_is_told_with_its_place_and_mend(problems, exchange, path, wor
     assert words in problem.expected
     assert problem.nearest == nearest
     assert problem.line in (LINE - 1, LINE)
+
+
+def test_an_entity_that_is_not_declared_leaves_the_digest_of_what_is_collected_as_it_was(read):
+    spec = read(("slices: [season]}\n", f"slices: [season]}}\n{SALES}")).spec
+    sales = spec.signals["sales"]
+    assert "entity" not in sales.model_dump(mode="json")
+    named = spec.model_copy(update={"signals": {"sales": sales.model_copy(update={"entity": ("customer",)})}})
+    assert named.signals["sales"].model_dump(mode="json")["entity"] == ["customer"]
+    assert named.collection_digest != spec.collection_digest
 
 
 def test_a_misspelled_built_in_signal_is_asked_after(problems):

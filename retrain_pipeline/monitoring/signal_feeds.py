@@ -1,10 +1,10 @@
-"""Where signals come from: the lake's own tables, and the sources that a team declared.
+"""Where declared signals come from: the sources that a team named, read strictly.
 
 A source that is gone, unreadable or malformed is told in words and is no value: monitoring goes on, and the signal's
 policy answers for it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -17,7 +17,7 @@ from retrain_pipeline.lake.files import ROW
 from retrain_pipeline.lake.frames import EVENT_TIME, KNOWN_TIME
 from retrain_pipeline.lake.quarantine import Quarantine
 from retrain_pipeline.lake.sources import Part, Window, read_source
-from retrain_pipeline.lake.tables import Lake, Partition
+from retrain_pipeline.lake.tables import Lake
 from retrain_pipeline.lake.times import TimeReader
 from retrain_pipeline.monitoring.signals import Measured
 from retrain_pipeline.periods import Calendar
@@ -28,13 +28,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-VALUE = "value"
-_TABLES = ("raw", "quarantine", "features", "predictions", "labels")
+VALUE, PERIOD = "value", "period"
 
 
 @dataclass(frozen=True)
 class Feed:
-    """The readable rows of a declared signal. refused: rows that could not be read, by period. trouble: in words."""
+    """The readable rows of a declared signal: `period`, `value`, `_known_time`, and a column for each of its entity.
+
+    refused: rows that could not be read, by period. trouble: in words.
+    """
 
     signal: Signal
     calendar: Calendar
@@ -51,21 +53,34 @@ class Feed:
         but
             Places that are left out.
         """
-        if self.rows is None or self.rows.empty:
-            return {}
         found: dict[int, Measured] = {}
-        rows = self.rows[self.rows[KNOWN_TIME] <= as_of]
-        for period, part in rows.groupby("period", sort=True):
-            start, end = self.calendar.bounds(str(period))
-            due = end + timedelta(hours=self.signal.delay_hours)
+        for period, part in self.due(as_of):
+            start, end = self.calendar.bounds(period)
             place = self.calendar.periods_since(self.calendar.origin, start)
-            refused = self.refused.get(str(period), 0)
-            if due > as_of or place in but or refused > self.max_rejected_share * (refused + len(part)):
+            if place in but:
                 continue
             value, se = aggregated(part[VALUE].to_numpy(), self.signal.aggregate, (end - start).total_seconds() / 3600)
-            known = max(due, part[KNOWN_TIME].max().to_pydatetime())
+            known = max(self._due(period), part[KNOWN_TIME].max().to_pydatetime())
             found[place] = Measured(value, se, len(part), known)
         return found
+
+    def due(self, as_of: datetime) -> "Iterator[tuple[str, pd.DataFrame]]":
+        """Yield the periods that are due by a moment, with their rows known by then; none of too many refused rows."""
+        if self.rows is None or self.rows.empty:
+            return
+        for key, part in self.rows[self.rows[KNOWN_TIME] <= as_of].groupby(PERIOD, sort=True):
+            period = str(key)
+            refused = self.refused.get(period, 0)
+            if self._due(period) <= as_of and refused <= self.max_rejected_share * (refused + len(part)):
+                yield period, part
+
+    def _due(self, period: str) -> datetime:
+        return self.calendar.bounds(period)[1] + timedelta(hours=self.signal.delay_hours)
+
+
+def entity_columns(count: int) -> list[str]:
+    """Return the columns in which a feed holds the entity of each row; missing where it names nobody."""
+    return [f"entity_{at}" for at in range(count)]
 
 
 def aggregated(values: Any, aggregate: Aggregate, hours: float) -> tuple[float, float]:
@@ -90,9 +105,21 @@ def read_feed(lake: Lake, spec: ModelSpec, name: str, period: str, start: dateti
     period
         The period that is monitored: refused files are recorded under it.
     """
+    reader = _Reader(spec, name, (period, start, end))
+    feed = _feed(lake, spec, reader, root)
+    reader.write_rejects(lake)
+    return feed
+
+
+def peek_feed(lake: Lake, spec: ModelSpec, name: str, start: datetime, end: datetime, root: Path) -> Feed:
+    """Return the same, beside monitoring, which keeps what cannot be read: nothing is quarantined here."""
+    calendar = spec.data.time.calendar()
+    return _feed(lake, spec, _Reader(spec, name, (calendar.key(start), start, end)), root)
+
+
+def _feed(lake: Lake, spec: ModelSpec, reader: "_Reader", root: Path) -> Feed:
     import pandas as pd
 
-    reader = _Reader(spec, name, (period, start, end))
     parts: list[pd.DataFrame] = []
     trouble: list[str] = []
     try:
@@ -104,7 +131,6 @@ def read_feed(lake: Lake, spec: ModelSpec, name: str, period: str, start: dateti
     except _unreadable() as error:
         trouble.append(f"the source cannot be read: {_told(error)}")
         parts.clear()  # half a source is no value
-    reader.write_rejects(lake)
     refused = {key: one.rejected for key, one in reader.rejects.items()}
     if total := sum(refused.values()):
         trouble.append(f"{total} rows could not be read and are in quarantine")
@@ -138,7 +164,10 @@ class _Reader:
             raise ValueError(f"signal {name!r} is built in: it is measured, not read")
         self.source = self.signal.source
         self.time = spec.data.time.model_copy(update={"column": self.signal.time, "unit": "text"})
-        wanted = (self.signal.time, self.signal.known_time, self.signal.column)
+        routed = spec.rollout.route_by or spec.data.key
+        typed = (spec.data.columns.get(one) for one in routed)
+        self.entity = [(name, one.dtype if one else None) for name, one in zip(self.signal.entity, typed, strict=False)]
+        wanted = (self.signal.time, self.signal.known_time, self.signal.column, *self.signal.entity)
         self.columns = frozenset(one for one in wanted if one is not None)
         self.window = Window(*window, self.columns)
         keys = self.calendar.keys_between(*window[1:])
@@ -147,7 +176,7 @@ class _Reader:
         self.rejects: dict[str, Quarantine] = {}
 
     def read(self, part: Part) -> "list[pd.DataFrame]":
-        """Return the readable rows of a part: period, value, known time.
+        """Return the readable rows of a part: period, value, known time, entity.
 
         Raises
         ------
@@ -173,14 +202,29 @@ class _Reader:
             known = TimeReader(self.signal.known_time, "text", self.zone).read(chunk[self.signal.known_time])
             refused.append(("known_time", self.signal.known_time, known.is_null().to_numpy(), "a readable time"))
             frame[KNOWN_TIME] = known.to_pandas()
+        entity = self._entity(chunk, part)
         good = frame[VALUE].notna().to_numpy()  # an empty cell is not known yet
         for index, (rule, column, mask, words) in enumerate(refused):
             earlier = [one[2] for one in refused[:index]]
             self._reject(chunk, mask & ~sum(earlier, mask & False), (rule, column, words), part)
             good &= ~mask
-        frame = frame[good].reset_index(drop=True)
+        frame = frame.assign(**entity)[good].reset_index(drop=True)
         places = np.searchsorted(self.starts, frame[EVENT_TIME].astype("int64").to_numpy(), side="right") - 1
-        return frame.assign(period=self.keys[places])[["period", VALUE, KNOWN_TIME]]
+        return frame.assign(**{PERIOD: self.keys[places]})[[PERIOD, VALUE, KNOWN_TIME, *entity]]
+
+    def _entity(self, chunk: "pa.Table", part: Part) -> "dict[str, pd.Series[Any]]":
+        """Return the columns of the entity, of text in the type that the routed column has; else as they came."""
+        import pandas as pd
+        import pyarrow as pa
+
+        found = {}
+        for at, (name, dtype) in zip(entity_columns(len(self.entity)), self.entity, strict=True):
+            values = chunk[name]
+            if part.text and dtype is not None:
+                values = read_column(values, dtype, text=True, name=name, timezone=self.zone).values
+            # whole numbers stay whole where one is missing
+            found[at] = values.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+        return found
 
     def _values(self, chunk: "pa.Table", part: Part, refused: list[tuple[str, str, Any, str]]) -> Any:
         import pyarrow as pa
@@ -219,86 +263,3 @@ class _Reader:
             rejects.setdefault(self.period, Quarantine(self.feed, self.calendar.bounds(self.period)[0]))
         for key, one in rejects.items():
             one.write(lake, self.model, key)
-
-
-def built_in(lake: Lake, spec: ModelSpec, periods: Iterable[str], as_of: datetime) -> dict[str, dict[str, Measured]]:
-    """Return, by period, the built-in signals that its tables tell, of those that are due by a moment."""
-    tables = {table: lake.partitions(spec.name, table) for table in _TABLES}
-    return {period: dict(_built_in(lake, spec, period, as_of, tables)) for period in periods}
-
-
-def _built_in(
-    lake: Lake, spec: ModelSpec, period: str, as_of: datetime, tables: Mapping[str, Mapping[str, Partition]]
-) -> Iterator[tuple[str, Measured]]:
-    start, end = spec.data.time.calendar().bounds(period)
-    rows = {name: present[period].rows if period in present else None for name, present in tables.items()}
-    answered = rows["predictions"] or 0
-    if answered:
-        yield "prediction_count", Measured(float(answered), answered**0.5, answered, end)
-        yield from _answers(lake, spec, period, answered, end)
-    if (received := rows["raw"]) is not None:
-        hours = (end - start).total_seconds() / 3600
-        yield "throughput_rows_per_hour", Measured(received / hours, received**0.5 / hours, received, end)
-        rejected = _quarantined(lake, spec, period) if rows["quarantine"] else 0
-        unanswered = max((rows["features"] or 0) - answered, 0) if answered else 0
-        if received + rejected:
-            yield "error_rate", _share(rejected + unanswered, received + rejected, end)
-    due = end + timedelta(hours=spec.data.label.delay_hours)
-    if received and due <= as_of and (labelled := _labelled(lake, spec, period, due, tables["labels"])) is not None:
-        yield "label_arrival_share", _share(min(labelled, received), received, due)
-
-
-def _share(some: int, n: int, known: datetime) -> Measured:
-    """Return a share; its error is that of Agresti and Coull (1998), which is not 0 where none or all are."""
-    p = (some + 2) / (n + 4)
-    return Measured(some / n, (p * (1 - p) / (n + 4)) ** 0.5, n, known)
-
-
-def _answers(lake: Lake, spec: ModelSpec, period: str, n: int, end: datetime) -> Iterator[tuple[str, Measured]]:
-    """Yield what was answered and how fast, in one streamed pass; the quantile's error is that of its ranks."""
-    import polars as pl
-
-    rows = lake.lazy(spec.name, "predictions", [period])
-    if rows is None:
-        return
-    regression, binary = spec.data.label.task == "regression", spec.data.label.task == "binary"
-    answer = pl.col("prediction" if regression else "score").cast(pl.Float64).fill_nan(None)
-    latency = pl.col("latency_ms").cast(pl.Float64).fill_nan(None)
-    off = 1.96 * (0.95 * 0.05 / n) ** 0.5
-    positive = (pl.col("prediction") == 1).sum() if binary else pl.lit(0)
-    told = rows.select(
-        answered=answer.count(), mean=answer.mean(), sd=answer.std(), positive=positive, timed=latency.count(),
-        took=latency.mean(), took_sd=latency.std(), p95=latency.quantile(0.95),
-        low=latency.quantile(max(0.95 - off, 0.0)), high=latency.quantile(min(0.95 + off, 1.0)),
-    ).collect(engine="streaming").row(0, named=True)  # fmt: skip
-    if told["answered"]:
-        error = (told["sd"] or 0.0) / told["answered"] ** 0.5
-        yield "prediction_mean", Measured(told["mean"], error, told["answered"], end)
-    if binary:
-        yield "positive_share", _share(told["positive"], n, end)
-    if told["timed"]:
-        error = (told["took_sd"] or 0.0) / told["timed"] ** 0.5
-        yield "latency_ms_mean", Measured(told["took"], error, told["timed"], end)
-        yield "latency_ms_p95", Measured(told["p95"], (told["high"] - told["low"]) / 3.92, told["timed"], end)
-
-
-def _quarantined(lake: Lake, spec: ModelSpec, period: str) -> int:
-    stages = lake.read(spec.name, "quarantine", periods=[period], columns=["stage"])["stage"]
-    return int((stages == "data").sum())
-
-
-def _labelled(lake: Lake, spec: ModelSpec, period: str, due: datetime, labels: Mapping[str, Partition]) -> int | None:
-    """Return how many rows of a period had their label when it was due; None when no label was looked for since."""
-    from retrain_pipeline.lake.digests import row_digests
-
-    calendar = spec.data.time.calendar()
-    start, end = calendar.bounds(period)
-    periods = [key for key in labels if period <= key <= calendar.key(due)]
-    if not periods:
-        return None
-    if not any(labels[key].rows for key in periods):
-        return 0
-    identity = list(dict.fromkeys([*spec.data.key, EVENT_TIME]))
-    rows = lake.read(spec.name, "labels", periods=periods, known_by=due, columns=identity)
-    rows = rows[(rows[EVENT_TIME] >= start) & (rows[EVENT_TIME] < end)]
-    return len(set(row_digests(rows, identity).tolist())) if len(rows) else 0
