@@ -7,6 +7,7 @@ often it comes, and a larger share takes new entities in without letting any go.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 CHAMPION, CANARY, CONTROL, HOLDBACK, FALLBACK = "champion", "canary", "control", "holdback", "fallback"
@@ -47,7 +48,7 @@ class Routing:
     @property
     def shares(self) -> dict[str, float]:
         """The probability of each arm."""
-        return {route.arm: route.propensity for route in self._routes()}
+        return {arm: route.propensity for arm, route in self._by_arm.items()}
 
     def route(self, entity: Sequence[Any]) -> Route:
         """Return who answers an entity, given as the values of its columns.
@@ -60,7 +61,7 @@ class Routing:
         >>> Routing("v2", Share("v3", 0.25, "salt")).route(["customer-7"])
         Route(arm='champion', version='v2', propensity=0.5)
         """
-        routes = {route.arm: route for route in self._routes()}
+        routes = self._by_arm
         if self.holdback is not None and place(self.holdback.salt, entity) < self.holdback.share:
             return routes[HOLDBACK]
         if self.canary is None:
@@ -69,6 +70,10 @@ class Routing:
         if at < self.canary.share:
             return routes[CANARY]
         return routes[CONTROL] if at >= 1 - _control(self.canary.share) else routes[CHAMPION]
+
+    @cached_property
+    def _by_arm(self) -> dict[str, Route]:
+        return {route.arm: route for route in self._routes()}
 
     def _routes(self) -> Iterable[Route]:
         held = self.holdback.share if self.holdback is not None else 0.0

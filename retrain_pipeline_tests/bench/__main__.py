@@ -13,6 +13,7 @@ NAMES = (
     "diagnosis",
     "window",
     "release",
+    "canary_signals",
     "swap",
     "gates",
     "gated_loop",
@@ -20,7 +21,7 @@ NAMES = (
     "portal",
     "documented",
 )
-ALWAYS = ("load", "overhead", "diagnosis", "release", "swap", "portal")
+ALWAYS = ("load", "overhead", "diagnosis", "release", "canary_signals", "swap", "portal")
 """Those that need nothing beside the project."""
 
 for name in sys.argv[1:] or ALWAYS:
