@@ -30,7 +30,7 @@ EFFECTS = (0.0, 0.5, 1.0, 3.0)
 """By how much more of those whom the canary serves are refunded."""
 ALPHA = 0.05
 ROLLOUT = Rollout(canary_shares=(0.05, 0.25), canary_periods=2, guardrails={"refunds": BOUND})
-PERIODS = ROLLOUT.longest(0) + 1
+PERIODS = ROLLOUT.longest(0) + 2
 PASSED = tuple(
     GateResult(gate=gate, verdict=Verdict.PASS, words="in order")
     for gate in ("serves", "proof", "terms", "drill", "online_loss", "sample_ratio", "exposure")
@@ -125,7 +125,8 @@ def arm_alone(stage: Stage, week: int) -> GateResult:
 def t_each_week(stage: Stage, week: int) -> GateResult:
     """Back when the canary is worse than its control by a test at 5 % each week, whatever the bound."""
     canary, control = stage.arms(week)
-    z = (canary.value - control.value) / np.hypot(canary.se, control.se)
+    error = np.hypot(canary.se, control.se)
+    z = (canary.value - control.value) / error if error else 0.0
     verdict = Verdict.FAIL if z > 1.645 else Verdict.PASS
     return GateResult(gate="guardrail:refunds", verdict=verdict, words=f"z {z:.2f}")
 
