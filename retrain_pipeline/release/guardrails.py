@@ -97,8 +97,14 @@ def canary_results(
 
 
 def compared(name: str, bound: "Guardrail", canary: Arm, control: Arm, alpha: float) -> GateResult:
-    """Judge a signal in the canary against the control. Of all looks and guardrails together, each α is a share: so
-    that one that is in order goes back for nothing is at most as probable as the declared alpha (Bonferroni)."""
+    """Judge a signal in the canary against the control, by Student's t on entities.
+
+    Parameters
+    ----------
+    alpha
+        P(shown worse | no worse) of this guardrail at this look, one-sided: the declared alpha, shared out over all
+        looks and guardrails of the trial (Bonferroni).
+    """
     from scipy import stats
 
     apart = canary.value - control.value
