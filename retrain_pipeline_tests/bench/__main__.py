@@ -7,6 +7,7 @@ NAMES = (
     "load",
     "overhead",
     "triggers",
+    "foresight",
     "drift_calibration",
     "drift_speed",
     "loss_calibration",
