@@ -15,7 +15,6 @@ from dagster.components.core.defs_module import ComponentPath
 from dagster_shared.check import CheckError
 from dagster_shared.record import record, replace
 
-from retrain_pipeline.components.quick import quickly
 from retrain_pipeline.components.retrained_model import refused_definitions
 from retrain_pipeline.spec.declaration import DeclarationRefused, declared_name, is_declaration, read_declaration
 from retrain_pipeline.spec.errors import YamlRefused
@@ -38,18 +37,17 @@ def load_defs_folder(package: Path) -> dg.Definitions:
     gets an asset that says what is wrong. When no such file is at fault, the error of the load stands.
     """
     files = sorted((package / "defs").rglob(FILE))
-    with quickly():
-        known = known_troubles(files)
-        if known:
-            definitions, _ = one_by_one(package, files, known)
-            return definitions
-        try:
-            return dg.load_from_defs_folder(path_within_project=package)
-        except UNUSABLE:
-            definitions, broken = one_by_one(package, files, {})
-            if not broken:
-                raise
+    known = known_troubles(files)
+    if known:
+        definitions, _ = one_by_one(package, files, known)
         return definitions
+    try:
+        return dg.load_from_defs_folder(path_within_project=package)
+    except UNUSABLE:
+        definitions, broken = one_by_one(package, files, {})
+        if not broken:
+            raise
+    return definitions
 
 
 def known_troubles(files: list[Path]) -> dict[Path, str]:
