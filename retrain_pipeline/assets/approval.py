@@ -8,7 +8,7 @@ person signs with `retrain approve`.
 import dagster as dg
 from pydantic import Field
 
-from retrain_pipeline.assets.common import metadata, model_asset
+from retrain_pipeline.assets.common import config_of, metadata, model_asset, schema_of
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -31,14 +31,14 @@ def approval_asset(declaration: Declaration) -> dg.AssetsDefinition:
         set(),
         ("evaluation",),
         "A person's approval of a version. Counts where roles.yaml has unsigned_approvals; else use retrain approve.",
+        config_schema=schema_of(ApprovalConfig),
     )
-    def approval(
-        context: dg.AssetExecutionContext, config: ApprovalConfig, stores: StoresResource
-    ) -> dg.MaterializeResult[None]:
+    def approval(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.errors import PermanentError
         from retrain_pipeline.release.approvals import grant
         from retrain_pipeline.release.permits import subject_that_waits
 
+        config = config_of(context, ApprovalConfig)
         opened = stores.open()
         actor = f"user:{config.approver}" if config.approver else f"user:{context.run.tags.get('user', 'unknown')}"
         try:

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from retrain_pipeline.assets.common import model_asset
+from retrain_pipeline.assets.common import config_of, model_asset, schema_of
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.spec.declaration import Declaration
 
@@ -21,15 +21,14 @@ def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
 
     words = "What other trigger policies would have done over the model's record; on demand."
 
-    @model_asset(declaration, "replay", {"scikitlearn"}, ("feedback",), words)
-    def replay(
-        context: dg.AssetExecutionContext, config: ReplayConfig, stores: StoresResource
-    ) -> dg.MaterializeResult[None]:
+    @model_asset(declaration, "replay", {"scikitlearn"}, ("feedback",), words, config_schema=schema_of(ReplayConfig))
+    def replay(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.replay.decisions import redecide
         from retrain_pipeline.replay.picture import frontier_plot
         from retrain_pipeline.replay.report import POLICIES, replay_model
         from retrain_pipeline.triggers.cost import retrain_cost
 
+        config = config_of(context, ReplayConfig)
         opened = stores.open()
         found = replay_model(
             opened,

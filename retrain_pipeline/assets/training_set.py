@@ -10,9 +10,11 @@ from retrain_pipeline.assets.common import (
     OOM_TAG,
     TRIGGER_TAG,
     asset_key,
+    config_of,
     metadata,
     model_asset,
     run_actor,
+    schema_of,
     upstream,
 )
 from retrain_pipeline.assets.failures import closing
@@ -50,16 +52,16 @@ def training_set_asset(declaration: Declaration) -> dg.AssetsDefinition:
         {"deltalake"},
         ("features", "feedback"),
         "Labelled rows as of a moment, frozen by digest.",
+        config_schema=schema_of(RetrainConfig),
     )
-    def training_set(
-        context: dg.AssetExecutionContext, config: RetrainConfig, stores: StoresResource
-    ) -> dg.MaterializeResult[None]:
+    def training_set(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
         from retrain_pipeline.learning.frozen import record_training_set
         from retrain_pipeline.learning.kernel import oom_kills
         from retrain_pipeline.learning.training_set import freeze_training_set
         from retrain_pipeline.records.hypotheses import begin
         from retrain_pipeline.triggers.request import retrain_requested
 
+        config = config_of(context, RetrainConfig)
         opened = stores.open()
         actor = run_actor(context)
         retrain = retrain_requested(
