@@ -63,7 +63,8 @@ def open_stores(
         When the URL is of another database.
     """
     from retrain_pipeline.lake.tables import Lake
-    from retrain_pipeline.lanes import LaneArtifacts, LaneLake, LaneLedger, acting_lane
+    from retrain_pipeline.lane_stores import LaneArtifacts, LaneLake, LaneLedger
+    from retrain_pipeline.lanes import acting_lane
 
     folder = Path(home).absolute()
     if None in (lake_url, artifacts_url, ledger_url):

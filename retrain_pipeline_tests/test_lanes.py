@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from retrain_pipeline.lake.tables import TABLES
+from retrain_pipeline.lane_stores import SHARED
 from retrain_pipeline.lanes import (
-    SHARED,
     Lane,
     LaneRefused,
     acting,

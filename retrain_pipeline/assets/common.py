@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from types import CodeType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
 
-from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.lanes import Lane, acting
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
 from retrain_pipeline.verdicts import Verdict, worst
+
+if TYPE_CHECKING:
+    from retrain_pipeline.lake.checks import Check
 
 MODEL_TAG = "retrain/model"
 LANE_TAG = "retrain/lane_of"
@@ -184,7 +186,7 @@ def check_specs(spec: ModelSpec, asset: str, names: Mapping[str, str], blocking:
 
 
 def check_result(
-    model: str, asset: str, name: str, checks: Sequence[tuple[str, Check]], *, stops: bool
+    model: str, asset: str, name: str, checks: "Sequence[tuple[str, Check]]", *, stops: bool
 ) -> dg.AssetCheckResult:
     """Show the verdicts of one check over the periods of a run.
 

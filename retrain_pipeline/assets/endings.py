@@ -1,11 +1,14 @@
 """How a run ended that left no word in the ledger: what Dagster and the kernel know of it."""
 
 import re
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from retrain_pipeline.assets.common import OOM_TAG
-from retrain_pipeline.triggers.retrain import DIED, Cause, Ending
+
+if TYPE_CHECKING:
+    from retrain_pipeline.triggers.retrain import Cause, Ending
 
 # Dagster has no field for these, only words (seen in 1.13.27); a test with real processes holds each.
 _SIGNAL = re.compile(r"was terminated by signal (\d+) \((\w+)\)")
@@ -18,8 +21,10 @@ _TOLD = {
 }
 
 
-def ending_of(instance: dg.DagsterInstance, run_id: str) -> Ending:
+def ending_of(instance: dg.DagsterInstance, run_id: str) -> "Ending":
     """Return how a run ended, as far as Dagster and the kernel of this machine can tell."""
+    from retrain_pipeline.triggers.retrain import DIED, Ending
+
     run = instance.get_run_by_id(run_id)
     if run is None:
         return DIED
@@ -39,8 +44,9 @@ def _last(pattern: re.Pattern[str], told: list[str]) -> re.Match[str] | None:
     return next((found for words in reversed(told) if (found := pattern.search(words))), None)
 
 
-def _killed(number: int, name: str, kills_before: str | None) -> Ending:
+def _killed(number: int, name: str, kills_before: str | None) -> "Ending":
     from retrain_pipeline.learning.kernel import killed_for_memory, oom_kills
+    from retrain_pipeline.triggers.retrain import Ending
 
     words = f"the run's process was killed by signal {number} ({name})"
     if number == 9 and killed_for_memory(kills_before, oom_kills()):

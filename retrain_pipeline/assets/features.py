@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.alerts import note_broken_contract
 from retrain_pipeline.assets.common import check_result, check_specs, data_asset, metadata, run_actor, upstream
 from retrain_pipeline.assets.insight import lineage_metadata
 from retrain_pipeline.assets.resources import StoresResource
@@ -39,6 +38,7 @@ def features_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def features(
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        from retrain_pipeline.alerts import note_broken_contract
         from retrain_pipeline.learning.features import load_features, update_features
         from retrain_pipeline.records.agreed import register
 

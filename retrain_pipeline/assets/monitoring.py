@@ -9,12 +9,12 @@ import dagster as dg
 
 from retrain_pipeline.assets.common import check_result, check_specs, data_asset, data_root, metadata
 from retrain_pipeline.assets.resources import StoresResource
-from retrain_pipeline.lake.checks import Check
 from retrain_pipeline.lanes import Lane
 from retrain_pipeline.spec.declaration import Declaration
 from retrain_pipeline.spec.model import ModelSpec
 
 if TYPE_CHECKING:
+    from retrain_pipeline.lake.checks import Check
     from retrain_pipeline.monitoring.monitor import MonitoringReport
     from retrain_pipeline.stores import Stores
 
@@ -65,8 +65,9 @@ def monitoring_asset(declaration: Declaration) -> dg.AssetsDefinition:
     return monitoring
 
 
-def checks_of(report: "MonitoringReport") -> dict[str, Check]:
+def checks_of(report: "MonitoringReport") -> "dict[str, Check]":
     """Return the two judgements of a period with the numbers that they rest on; of drift those of the worst column."""
+    from retrain_pipeline.lake.checks import Check
     from retrain_pipeline.monitoring.columns import column_lines
 
     loss, drift = report.performance, report.drift

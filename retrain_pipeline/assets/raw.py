@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from retrain_pipeline.alerts import note_broken_contract
 from retrain_pipeline.assets.common import (
     check_result,
     check_specs,
@@ -41,6 +40,7 @@ def raw_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def raw(
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+        from retrain_pipeline.alerts import note_broken_contract
         from retrain_pipeline.lake.ingest import ingest_period
         from retrain_pipeline.records.agreed import register
 

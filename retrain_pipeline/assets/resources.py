@@ -3,13 +3,14 @@
 import os
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from retrain_pipeline.lanes import Lane, acting_lane
-from retrain_pipeline.ledger.keyring import FILE as KEYRING
-from retrain_pipeline.ledger.keyring import policy_folder
-from retrain_pipeline.stores import Stores, open_stores
+
+if TYPE_CHECKING:
+    from retrain_pipeline.stores import Stores
 
 DEFAULT_HOME = "data/state"
 
@@ -23,7 +24,9 @@ def _opened(
     ledger_key: str | None,
     keyring: Path,
     lane: Lane | None,
-) -> Stores:
+) -> "Stores":
+    from retrain_pipeline.stores import open_stores
+
     # One pool of connections a process and place: a run has a dozen steps.
     return open_stores(
         home,
@@ -36,7 +39,7 @@ def _opened(
     )
 
 
-def environment_stores() -> Stores:
+def environment_stores() -> "Stores":
     """Open the stores that RETRAIN_HOME, RETRAIN_LAKE_URL, RETRAIN_ARTIFACTS_URL and RETRAIN_LEDGER_URL name."""
     return StoresResource().open()
 
@@ -58,8 +61,11 @@ class StoresResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Return the folder of what has no URL of its own."""
         return Path(self.home or os.environ.get("RETRAIN_HOME", DEFAULT_HOME))
 
-    def open(self) -> Stores:
+    def open(self) -> "Stores":
         """Open the stores, in a step of a lane those of the lane; cheap, nothing is touched before its first use."""
+        from retrain_pipeline.ledger.keyring import FILE as KEYRING
+        from retrain_pipeline.ledger.keyring import policy_folder
+
         environment = os.environ
         return _opened(
             str(self.folder()),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from retrain_pipeline.alerts import note_failed_run, notifiers_from_environment, raise_alerts
 from retrain_pipeline.assets.common import (
     ALIVE,
     ATTEMPT_TAG,
@@ -23,7 +22,6 @@ from retrain_pipeline.assets.endings import ending_of
 from retrain_pipeline.assets.resources import StoresResource
 from retrain_pipeline.lanes import acting, ended
 from retrain_pipeline.spec.declaration import Declaration
-from retrain_pipeline.triggers.retrain import TERMINAL, close_dead, close_retrain
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
@@ -80,6 +78,7 @@ def retrain_sensor(declaration: Declaration) -> dg.SensorDefinition:
         from retrain_pipeline.records.experiments import lacks_experiment, write_experiments
         from retrain_pipeline.triggers.halts import fleet_use
         from retrain_pipeline.triggers.policy import decide
+        from retrain_pipeline.triggers.retrain import close_dead
         from retrain_pipeline.triggers.state import read_state
 
         with acting(lane):
@@ -113,6 +112,9 @@ def _note_ended_runs(context: dg.SensorEvaluationContext, ledger: "Ledger", mode
 
     Dagster's failure sensors miss what never started, and a retrain that it saw succeed and that no entry ends.
     """
+    from retrain_pipeline.alerts import note_failed_run
+    from retrain_pipeline.triggers.retrain import TERMINAL, close_retrain
+
     ended = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
     silent = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS], tags={SIDE_TAG: "model"})
     found = [run for asked in (silent, ended) for run in reversed(context.instance.get_runs(asked, limit=RUNS_A_TICK))]
@@ -138,6 +140,8 @@ def alerts_sensor(models: Sequence[str]) -> dg.SensorDefinition:
         description="Enters failed gates, failed contracts and failed runs in the ledger, and tells the notifiers.",
     )
     def alerts(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult | dg.SkipReason:
+        from retrain_pipeline.alerts import notifiers_from_environment, raise_alerts
+
         opened = stores.open()
         _note_ended_runs(context, opened.ledger, models)
         before = int(context.cursor or 0)
