@@ -8,6 +8,8 @@ What a plain scalar means is the YAML 1.2 core schema without its octal and hexa
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,22 @@ def read_yaml_file(file: Path) -> Document:
     return read_yaml(text, file.name)
 
 
+_KNOWN: ContextVar[dict[tuple[str, str], Document] | None] = ContextVar("known_yaml", default=None)
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """While the body runs, a text that was read is not read again: for a load, which asks each file for its name first.
+
+    Documents are shared then, so nobody may change their values.
+    """
+    token = _KNOWN.set({})
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
 def read_yaml(text: str, name: str) -> Document:
     """Return the one document of a YAML text.
 
@@ -167,10 +185,16 @@ def read_yaml(text: str, name: str) -> Document:
     """
     if len(text) > MAX_BYTES:
         raise YamlRefused(name, [Refusal(1, 1, f"larger than {MAX_BYTES} bytes: a declaration is a page or two")])
+    known = _KNOWN.get()
+    if known is not None and (text, name) in known:
+        return known[text, name]
     try:
-        return _document(text, name, FAST)
+        document = _document(text, name, FAST)
     except (YamlRefused, yaml.YAMLError):
-        return _document(text, name, yaml.SafeLoader)  # libyaml finds the same mistakes, but says less of them
+        document = _document(text, name, yaml.SafeLoader)  # libyaml finds the same mistakes, but says less of them
+    if known is not None:
+        known[text, name] = document
+    return document
 
 
 def _document(text: str, name: str, loader: type[Any]) -> Document:

@@ -8,9 +8,25 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+import retrain_pipeline
+from retrain_pipeline.components.loading import project_tree
 from retrain_pipeline.components.retrained_model import declaration_key, refused_definitions
 
 TAGGED = "post_processing:\n  assets:\n    - {target: '*', attributes: {tags: {team: credit}}}\n"
+
+
+def test_the_tree_of_the_project_is_the_one_that_dagster_finds():
+    package = Path(retrain_pipeline.__file__).parent
+    ours, dagsters = project_tree(package), dg.ComponentTree.for_project(package)
+    for name in ("defs_module", "project_root", "code_location_name"):
+        assert getattr(ours, name) == getattr(dagsters, name), name
+
+
+def test_a_load_warns_of_nothing(copy_of_project):
+    done = copy_of_project(1).run(
+        sys.executable, "-W", "default", "-c", "from retrain_pipeline.definitions import defs; defs()"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.requirement("D4")

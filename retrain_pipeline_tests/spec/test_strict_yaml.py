@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain_pipeline.spec.errors import YamlRefused
-from retrain_pipeline.spec.yaml import MAX_BYTES, MAX_DEPTH, NOWHERE, read_yaml, read_yaml_file, yaml_flow, yaml_text
+from retrain_pipeline.spec.yaml import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    NOWHERE,
+    read_yaml,
+    read_yaml_file,
+    reading_once,
+    yaml_flow,
+    yaml_text,
+)
 
 
 def refusals(text: str) -> list[tuple[int, int, str]]:
@@ -207,3 +216,16 @@ def test_any_text_is_read_or_refused_with_a_place_inside_it(text):
         refused = error.refusals
     lines = text.count("\n") + 1
     assert all(1 <= refusal.line <= lines + 1 and refusal.column >= 1 for refusal in refused)
+
+
+def test_within_a_load_a_text_is_read_once_and_a_changed_file_again(tmp_path):
+    file = tmp_path / "defs.yaml"
+    file.write_text("a: 1\n")
+    with reading_once():
+        first = read_yaml_file(file)
+        assert read_yaml_file(file) is first
+        file.write_text("a: 2\n")
+        assert read_yaml_file(file).value == {"a": 2}
+        for _ in range(2):
+            assert refusals("a: &x 1\n")
+    assert read_yaml("a: 1\n", "defs.yaml") is not first
