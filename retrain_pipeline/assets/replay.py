@@ -11,8 +11,8 @@ from retrain_pipeline.spec.declaration import Declaration
 class ReplayConfig(dg.Config):
     """What is compared; nothing filled in compares the declared cost and the usual policies."""
 
-    policies: list[str] = Field(default=[])
-    costs: list[float] = Field(default=[])
+    policies: list[str] = Field([], description="Trigger policies by name; empty: the usual ones.")
+    costs: list[float] = Field([], description="Costs of a retrain; empty: the declared one.")
 
 
 def replay_asset(declaration: Declaration) -> dg.AssetsDefinition:
