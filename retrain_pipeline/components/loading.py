@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import tomllib
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,16 +64,17 @@ def _without_warnings() -> Iterator[None]:
 
 
 def project_tree(package: Path) -> dg.ComponentTree:
-    """Return the project's tree of components.
+    """Return the project's tree of components, the one that `dg.load_from_defs_folder` makes.
 
-    `dg.load_from_defs_folder` makes the same one. It reads `pyproject.toml` twice for the names in it, which are the
-    package's: a thirtieth of the time of 20 models.
+    Dagster reads `pyproject.toml` twice for it, by a parser that keeps comments: a thirtieth of the time of 20 models.
     """
     above = (folder for folder in (package, *package.parents) if (folder / "pyproject.toml").is_file())
+    project = next(above, package)  # a wheel carries its own in the package
+    declared = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["tool"]["dg"]["project"]
     return dg.ComponentTree(
         defs_module=_module(package, package / "defs"),
-        project_root=next(above, package),  # of a wheel, which carries its own file, the package
-        code_location_name=package.name,
+        project_root=project,
+        code_location_name=declared.get("code_location_name") or project.name,
     )
 
 

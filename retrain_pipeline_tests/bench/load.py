@@ -155,7 +155,7 @@ def main(runs: int = 5) -> None:
             "load, and what is there at the end is left out of later collections. YAML is read by libyaml, each text "
             "once by us. Worked out once: a signature for each kind of asset, the schema of its config, the "
             "specification of each asset, the schema of a declaration, the entry points of what is installed. "
-            "`pyproject.toml` is not read, and what only runs need is imported by them.",
+            "`pyproject.toml` is read once, by Python's own parser, and what only runs need is imported by them.",
         ],
     )
 

@@ -15,8 +15,16 @@ from retrain_pipeline.components.retrained_model import declaration_key, refused
 TAGGED = "post_processing:\n  assets:\n    - {target: '*', attributes: {tags: {team: credit}}}\n"
 
 
-def test_the_tree_of_the_project_is_the_one_that_dagster_finds():
-    package = Path(retrain_pipeline.__file__).parent
+LOCATION = 'code_location_name = "retrain_pipeline"'
+
+
+@pytest.mark.parametrize("location", [LOCATION, 'code_location_name = "credit"', ""])
+def test_the_tree_of_the_project_is_the_one_that_dagster_finds(tmp_path, location):
+    shutil.copytree(Path(retrain_pipeline.__file__).parent / "defs", tmp_path / "retrain_pipeline" / "defs")
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert LOCATION in project
+    (tmp_path / "pyproject.toml").write_text(project.replace(LOCATION, location))
+    package = tmp_path / "retrain_pipeline"
     ours, dagsters = project_tree(package), dg.ComponentTree.for_project(package)
     for name in ("defs_module", "project_root", "code_location_name"):
         assert getattr(ours, name) == getattr(dagsters, name), name
