@@ -154,7 +154,7 @@ def main(runs: int = 5) -> None:
             "What was ours to save is saved. No garbage is collected while our modules are imported and definitions "
             "load, and what is there at the end is left out of later collections. YAML is read by libyaml, each text "
             "once by us. Worked out once: a signature for each kind of asset, the schema of its config, the "
-            "specification of each asset, the schema of a declaration, the entry points of what is installed. "
+            "specification of each asset, the schema of a declaration. "
             "`pyproject.toml` is read once, by Python's own parser, and what only runs need is imported by them.",
         ],
     )
