@@ -265,7 +265,7 @@ def real_lives(progress: Progress) -> list[str]:
     tallies: dict[str, dict[str, Tally]] = {rule: {} for rule in RULES}
     for name, one in SETS.items():
         for windowed in (True, False):
-            matrix = matrix_of(name, windowed, progress)
+            matrix = matrix_of(name, one.window if windowed else None, progress)
             for label, rule in RULES.items():
                 tally = tallies[label].setdefault(name, Tally())
                 for offset in range(EVERY):

@@ -85,14 +85,13 @@ def shared_folder() -> Path:
     return folder
 
 
-def matrix_of(name: str, windowed: bool, progress: Progress) -> LossMatrix:
-    """Return the losses of a set, from data/bench where they are."""
-    one = SETS[name]
-    history = one.history(shared_folder())
-    task = progress.add_task(f"{name}, {'window' if windowed else 'all history'}")
+def matrix_of(name: str, window: int | None, progress: Progress) -> LossMatrix:
+    """Return the losses of a set with a window of batches, or None for all history; from data/bench where they are."""
+    history = SETS[name].history(shared_folder())
+    task = progress.add_task(f"{name}, {'all history' if window is None else f'window {window}'}")
     return loss_matrix(
         history,
-        recipe(history, one.window if windowed else None),
+        recipe(history, window),
         CACHE,
         workers=os.cpu_count() or 1,
         progress=lambda done, total: progress.update(task, completed=done, total=total),
@@ -155,7 +154,7 @@ def main() -> None:
     with Progress() as progress:
         for name in SETS:
             for windowed in (True, False):
-                matrix = matrix_of(name, windowed, progress)
+                matrix = matrix_of(name, SETS[name].window if windowed else None, progress)
                 for delay in DELAYS:
                     for one in measured(name, windowed, delay, matrix):
                         key = f"{name} {'window' if windowed else 'all'}"

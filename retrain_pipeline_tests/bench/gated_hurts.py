@@ -1,0 +1,176 @@
+"""Where retraining itself hurts: settings in which never retraining loses less, and what rules come to there.
+
+Real sets as they are, with short windows and first models of more history. `gated_faults.py` judges its settings by
+the same measures.
+"""
+
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Any
+
+from rich.progress import Progress
+
+from retrain_pipeline.replay.history import delayed
+from retrain_pipeline.replay.matrix import LossMatrix
+from retrain_pipeline.triggers.course import Policy
+from retrain_pipeline.triggers.policies import Adaptive, Periodic
+from retrain_pipeline_tests.bench.gated_lives import LOOPS, live
+from retrain_pipeline_tests.bench.tables import markdown_table
+from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
+
+FREE, NEVER = list(LOOPS)[:2]
+PRODUCT = next(label for label in LOOPS if label.endswith("decay called**"))
+ALLOWED = 0.01
+"""What gates may cost where retraining helps, as a share of the loss."""
+DELAYS = (0, 4)
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "adaptive": lambda: Adaptive(0.02),
+    "every 4th": lambda: Periodic(4),
+    "every": lambda: Periodic(1),
+}
+SHORT = (4, 8)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of one setting of a set, by loop: the mean loss of all batches that were served."""
+
+    name: str
+    setting: tuple[str, ...]
+    loss: dict[str, float]
+
+    def relative(self, label: str) -> float:
+        """Return the loss of a loop relative to the one without gates."""
+        return self.loss[label] / self.loss[FREE] - 1
+
+    @property
+    def hurts(self) -> bool:
+        """Never retraining loses less than retraining without gates."""
+        return self.relative(NEVER) < 0
+
+
+def played(
+    name: str,
+    setting: tuple[str, ...],
+    matrix: LossMatrix,
+    warm_up: int,
+    kept: dict[Any, Any],
+    truth: LossMatrix | None = None,
+) -> list[Played]:
+    """Play a matrix with each policy and label delay: every loop where retraining hurts, else the product's."""
+    found = []
+    for delay in DELAYS:
+        late = LossMatrix(replace(matrix.history, known=delayed(matrix.history.batches, delay)), matrix.rows)
+        for called, make in POLICIES.items():
+
+            def loss(label: str, late: LossMatrix = late, make: Callable[[], Policy] = make) -> float:
+                return statistics.mean(live(name, late, make(), LOOPS[label], warm_up, kept, truth).losses)
+
+            one = Played(name, (*setting, called, f"{delay} late"), {label: loss(label) for label in (FREE, NEVER)})
+            labels = list(LOOPS)[2:] if one.hurts else [PRODUCT]
+            one.loss.update({label: loss(label) for label in labels})
+            found.append(one)
+    return found
+
+
+def real(name: str) -> list[Played]:
+    """Play one set as it is: first models of the warm-up or of half the batches, retrains on windows or all history."""
+    own, found = SETS[name], list[Played]()
+    with Progress(disable=True) as progress:
+        everything = matrix_of(name, None, progress)
+        windows = {f"{size} batches": matrix_of(name, size, progress) for size in SHORT}
+        windows |= {"declared window": matrix_of(name, own.window, progress), "all history": everything}
+    for first, warm_up in (("warm-up", own.warm_up), ("half", everything.history.batches // 2)):
+        for window, matrix in windows.items():
+            rows = {**matrix.rows, warm_up: everything.rows[warm_up]}
+            found += played(name, (first, window), LossMatrix(matrix.history, rows), warm_up, {})
+    return found
+
+
+def by_set(play: Callable[[str], list[Played]]) -> list[Played]:
+    """Play all sets, a process each as far as there are cores."""
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
+        return [one for found in pool.map(play, SETS) for one in found]
+
+
+def looked_at(found: Sequence[Played], header: Sequence[str]) -> str:
+    """Return every setting that was looked at: what never retraining and the product's gate come to, by set."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for one in found:
+        cell = f"{one.relative(NEVER):+.1%} / {one.relative(PRODUCT):+.1%}"
+        rows.setdefault(one.setting, {})[one.name] = f"**{cell}**" if one.hurts else cell
+    return markdown_table([*header, *SETS], [[*key, *(cells[name] for name in SETS)] for key, cells in rows.items()])
+
+
+def where_it_hurts(found: Sequence[Played]) -> str:
+    """Return a loop a line: in how many settings that hurt it stays below 0, its median and its worst, by set."""
+    rows = []
+    for label in list(LOOPS)[1:]:
+        cells = []
+        for name in SETS:
+            shares = [one.relative(label) for one in found if one.name == name and one.hurts]
+            below = sum(share < 0 for share in shares)
+            told = f"{below} of {len(shares)}"
+            cells.append(f"{told} ({statistics.median(shares):+.1%}, {max(shares):+.1%})" if shares else "none hurts")
+        rows.append([label, *cells])
+    return markdown_table(["loop", *SETS], rows)
+
+
+def hurt_targets(found: Sequence[Played]) -> str:
+    """Return for each loop with gates whether it is below 0 wherever retraining hurts, and the product's elsewhere."""
+    hurt = [one for one in found if one.hurts]
+    lines = []
+    for label in list(LOOPS)[2:]:
+        over = [one for one in hurt if one.relative(label) >= 0]
+        told = f"below 0 in {len(hurt) - len(over)} of {len(hurt)} settings that hurt: {'missed' if over else 'met'}"
+        if over:
+            worst = max(over, key=lambda one: one.relative(label))
+            told += f", at worst {worst.relative(label):+.1%} ({worst.name}, {', '.join(worst.setting)})"
+        lines.append(f"- {label.strip('*')}: {told}")
+    helped = [one for one in found if not one.hurts]
+    worst = max(helped, key=lambda one: one.relative(PRODUCT))
+    within = sum(one.relative(PRODUCT) <= ALLOWED for one in helped)
+    lines.append(
+        f"- {PRODUCT.strip('*')}, where retraining helps: at most {ALLOWED:+.0%} in {within} of {len(helped)}: "
+        f"{'met' if within == len(helped) else 'missed'}, at most {worst.relative(PRODUCT):+.1%} "
+        f"({worst.name}, {', '.join(worst.setting)})"
+    )
+    return "\n".join(lines)
+
+
+def counted(found: Sequence[Played]) -> str:
+    """Return how many settings hurt, by set."""
+    by = {name: [one.hurts for one in found if one.name == name] for name in SETS}
+    return ", ".join(f"{name} {sum(hurts)} of {len(hurts)}" for name, hurts in by.items())
+
+
+WORDS = f"""\
+Asked: does retraining hurt anywhere, and are gates below 0 there? It hurts where never retraining loses less than
+retraining without gates. Five sets, each by itself: first models fitted on the warm-up of `triggers.md` or on the first
+half of the batches; retrains on the newest {" or ".join(map(str, SHORT))} batches, on the declared window, or on all
+history; three policies (`adaptive`, every 4th batch, every batch); labels on time or 4 batches late. These are all the
+settings that were looked at. In the cells: never retraining / the product's rule where decay called, relative to no
+gates; bold where retraining hurts."""
+READ = """\
+The same rules as above in the settings that hurt. In the cells: in how many of them the loop loses less than without
+gates (its median, and its worst)."""
+
+
+def part() -> str:
+    """Play the real sets and return the section."""
+    found = by_set(real)
+    head = ["first model", "retrains learn from", "policy", "labels"]
+    return "\n\n".join(
+        [
+            "## Where retraining hurts, on the sets as they are",
+            WORDS,
+            looked_at(found, head),
+            f"Retraining hurts in: {counted(found)}. {READ}",
+            where_it_hurts(found),
+            hurt_targets(found),
+        ]
+    )
