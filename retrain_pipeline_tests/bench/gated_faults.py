@@ -128,14 +128,16 @@ def _store(seen: History, true: History, way: Recipe, folder: Path, s: int) -> N
     part.replace(folder / f"{s:05d}.npy")
 
 
+def with_fault(name: str, fault: Fault | None) -> list[Played]:
+    """Play one set with one fault, or without."""
+    seen, true = matrices(name, fault, WINDOW)
+    told = ("none", "") if fault is None else (fault.kind, f"{fault.in_a_row} in {EVERY}")
+    return played(name, told, seen, SETS[name].warm_up, {}, true)
+
+
 def planted(name: str) -> list[Played]:
     """Play one set with each fault, and without."""
-    found = []
-    for fault in (None, *FAULTS):
-        seen, true = matrices(name, fault, WINDOW)
-        told = ("none", "") if fault is None else (fault.kind, f"{fault.in_a_row} in {EVERY}")
-        found += played(name, told, seen, SETS[name].warm_up, {}, true)
-    return found
+    return [one for fault in (None, *FAULTS) for one in with_fault(name, fault)]
 
 
 def level_moved(name: str, fault: Fault) -> tuple[int, int]:

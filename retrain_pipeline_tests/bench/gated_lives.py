@@ -118,13 +118,18 @@ def new_or_better(one: Judgement) -> Verdict:
     return Verdict.PASS if made.candidate.mean() <= made.reference.mean() else Verdict.FAIL
 
 
-def by_gate(mode: Mode, charged: bool, margin: float = MARGIN, anchored: bool = True) -> Rule:
-    """Return the quality gate in a mode, charged to the error budget of retrains that nothing called for or not."""
+def by_gate(
+    mode: Mode, charged: bool, margin: float = MARGIN, anchored: bool = True, unless_better: bool = False
+) -> Rule:
+    """Return the quality gate in a mode, charged to the error budget of retrains that nothing called for or not.
+
+    `unless_better`: what is shown to be better than the champion is not held to the anchor.
+    """
 
     def judged(one: Judgement) -> Verdict:
         spent = one.account.uncalled(one.until) if charged else one.account.called(one.until)
         held = one.verdict(mode, spent, margin, one.champion)
-        if not anchored or one.anchor == one.champion:
+        if not anchored or one.anchor == one.champion or (unless_better and one.bounds().high < 0):
             return held.verdict
         return all_of(held, one.verdict("non_inferiority", spent, margin, one.anchor)).verdict
 
@@ -169,6 +174,8 @@ LOOPS: dict[str, Loop] = {
     "**superiority, error budget: the product's where nothing called**": Loop(by_gate("superiority", True)),
     "superiority, and what it cannot tell goes to a shadow": Loop(by_gate("superiority", True), True),
 }
+UNLESS_BETTER = "within 5 %, α a call, held to the anchor unless shown to be better than the champion"
+MORE_LOOPS = {**LOOPS, UNLESS_BETTER: Loop(by_gate("non_inferiority", False, unless_better=True))}
 
 
 def live(

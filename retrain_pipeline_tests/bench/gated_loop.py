@@ -16,17 +16,15 @@ from rich.progress import Progress
 from retrain_pipeline.replay.history import delayed
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.triggers.course import Policy
-from retrain_pipeline.triggers.policies import Adaptive, Periodic
+from retrain_pipeline_tests.bench import gated_faults, gated_hurts
+from retrain_pipeline_tests.bench.gated_hurts import ALLOWED, DELAYS
 from retrain_pipeline_tests.bench.gated_lives import JUDGED, LATER, LOOPS, Life, live
 from retrain_pipeline_tests.bench.tables import markdown_table, write_page
 from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
 
 BADLY = 0.01
 """A promotion that loses more than this later was a bad one, a refusal that would have gained more a missed one."""
-DELAYS = (0, 4)
-ALLOWED = 0.01
-"""What gates may cost where retraining helps, as a share of the loss."""
-POLICIES: dict[str, Callable[[], Policy]] = {"adaptive": lambda: Adaptive(0.02), "every 4th": lambda: Periodic(4)}
+POLICIES = {name: make for name, make in gated_hurts.POLICIES.items() if name != "every"}
 
 Lives = dict[str, list[Life]]
 
@@ -95,17 +93,19 @@ retraining loses more), below 0 where it hurts. *Promotions worse by over 1 % la
 promotion."""
 
 
+def section(kind: str, delay: int, progress: Progress) -> str:
+    """Play every loop with one policy and label delay and return the section."""
+    found = lives(progress, delay, POLICIES[kind])
+    return f"## {kind[0].upper()}{kind[1:]}, labels {delay} batches late\n\n{table(found)}\n\n{targets(found)}"
+
+
 def main() -> None:
     """Play every loop and write the page."""
     parts = [WORDS]
     with Progress(disable=not sys.stdout.isatty()) as progress:
-        for kind, make in POLICIES.items():
-            for delay in DELAYS:
-                found = lives(progress, delay, make)
-                title = f"## {kind[0].upper()}{kind[1:]}, labels {delay} batches late"
-                parts.append(f"{title}\n\n{table(found)}\n\n{targets(found)}")
-                print(parts[-1], flush=True)
-    write_page("gated_loop", "The whole loop with gates on", parts)
+        parts += [section(kind, delay, progress) for kind in POLICIES for delay in DELAYS]
+    parts += [gated_hurts.part(), gated_faults.part()]
+    print(write_page("gated_loop", "The whole loop with gates on", parts).read_text())
 
 
 if __name__ == "__main__":
