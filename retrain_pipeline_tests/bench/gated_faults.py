@@ -30,6 +30,7 @@ from retrain_pipeline_tests.bench.gated_hurts import (
     hurt_targets,
     looked_at,
     played,
+    says,
     where_it_hurts,
 )
 from retrain_pipeline_tests.bench.gated_lives import LOOPS, live
@@ -170,9 +171,9 @@ def picture() -> None:
         (NEVER, "never retrained", "#8a8a8a"),
     ):
         losses = live(name, seen, POLICIES[SHOWN_POLICY](), LOOPS[label], SETS[name].warm_up, {}, true).losses
-        first = true.batches - len(losses)
+        first = true.history.batches - len(losses)
         axes.plot(range(first, first + SHOWN_BATCHES), losses[:SHOWN_BATCHES], color=colour, label=told, linewidth=1.4)
-    for at, b in enumerate(b for b in fault.batches(true, SETS[name].warm_up) if b < first + SHOWN_BATCHES):
+    for at, b in enumerate(b for b in fault.batches(true.history, SETS[name].warm_up) if b < first + SHOWN_BATCHES):
         axes.axvspan(b - 0.5, b + 0.5, color="#e8d9a8", linewidth=0, label=None if at else "labels broken", zorder=0)
     axes.set(xlabel="batch", ylabel="loss on the true labels, share of the mean label", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
@@ -181,17 +182,16 @@ def picture() -> None:
 
 
 WORDS = f"""\
-Asked: labels break from time to time; do gates by themselves keep the loop below the loop without them? In every
-{EVERY} batches 2 or 4 in a row (drawn places, after the first model's training) have broken
-labels, which are never mended. *shifted*: each row has the label of the row {ROWS_LATE} before (local time taken for
-UTC). *wrong values*: numbers are {UNIT:g} of what they were (another unit); of two classes {LOST:.0%} of the ones are
-zeros (events that did not arrive). Models learn from the newest {WINDOW} batches, are watched and are judged on the
-labels that came in; what counts is the loss on the true ones. The rows that judge are broken, too, when their turn
-comes: then the gate errs like everybody. 2 in a row are as many as judge; of 4 in a row the first train what the
-last judge. *none* is the same loop with whole labels. Only the quality gate plays here, with error
-budget and anchor. The contract's ranges, the gate `labels` and the probe of poisoned labels stand before it in the
-product and are not played: what they stop never gets here. These are all the settings that were looked at; cells as
-above."""
+Asked: labels break from time to time; does the gate by itself keep the loop below the loop without it? In every
+{EVERY} batches, 2 or 4 in a row at drawn places (after those of the first model) have broken labels that nobody mends.
+*shifted*: each row has the label of the row {ROWS_LATE} before (local time taken for UTC). *wrong values*: numbers are
+{UNIT:g} of what they were (another unit); of two classes, {LOST:.0%} of the ones are zeros (events that did not
+arrive). *none*: the same loop with whole labels. Models learn from the newest {WINDOW} batches, and are watched and
+judged on the labels that came in; what counts is their loss on the true ones. The rows that judge are broken when their
+turn comes, and then the gate errs like everybody: 2 batches in a row are as many as judge; of 4 in a row the first two
+train what the others judge. Only the quality gate plays, with error budget and anchor. The contract's ranges, the gate
+`labels` and the alert on poisoned labels do not play; what they stop would not get here. These are all the settings
+that were looked at; cells as above."""
 
 
 def part() -> str:
@@ -208,6 +208,7 @@ def part() -> str:
             f"Retraining hurts in: {counted(broken)} settings with a fault. In the cells: in how many of them the loop "
             "loses less than without gates (its median, and its worst).",
             where_it_hurts(broken),
+            says(broken),
             hurt_targets(broken),
             f"![loss through faults](gated_loop.png)\n\nThe loss that counts on {SHOWN}, wrong values, "
             f"{SHOWN_POLICY} batch, labels on time: the first {SHOWN_BATCHES} batches.",
