@@ -153,7 +153,7 @@ def level_moved(name: str, fault: Fault) -> tuple[int, int]:
         before = true.y[true.starts[max(b - WINDOW, 0)] : true.starts[b]].astype(float)
         now, was = float(seen.y[seen.starts[b] : seen.starts[b + 1]].mean()), float(before.mean())
         limit = FAR_SD * before.std() if true.task == "regression" else abs(now - (1 - was))
-        far += abs(now - was) > limit
+        far += int(abs(now - was) > limit)
     return far, len(batches)
 
 
@@ -175,9 +175,9 @@ def picture() -> None:
         axes.plot(range(first, first + SHOWN_BATCHES), losses[:SHOWN_BATCHES], color=colour, label=told, linewidth=1.4)
     for at, b in enumerate(b for b in fault.batches(true.history, SETS[name].warm_up) if b < first + SHOWN_BATCHES):
         axes.axvspan(b - 0.5, b + 0.5, color="#e8d9a8", linewidth=0, label=None if at else "labels broken", zorder=0)
-    axes.set(xlabel="batch", ylabel="loss on the true labels, share of the mean label", ylim=(0, None))
+    axes.set(xlabel="batch", ylabel="loss, share of the mean label", ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     figure.savefig(FOLDER / "gated_loop.png", dpi=100, metadata={"Software": None})
 
 
@@ -210,7 +210,7 @@ def part() -> str:
             where_it_hurts(broken),
             says(broken),
             hurt_targets(broken),
-            f"![loss through faults](gated_loop.png)\n\nThe loss that counts on {SHOWN}, wrong values, "
+            f"![loss through faults](gated_loop.png)\n\nLoss on the true labels of {SHOWN}, wrong values 2 in {EVERY}, "
             f"{SHOWN_POLICY} batch, labels on time: the first {SHOWN_BATCHES} batches.",
             f"Would the gate `labels` have stopped the wrong values by their level? Its first question (further than "
             f"{FAR_SD:g} standard deviations; for two classes nearer to the mirror image) says yes at: "
