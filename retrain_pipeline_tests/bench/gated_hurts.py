@@ -122,28 +122,24 @@ def where_it_hurts(found: Sequence[Played]) -> str:
 
 def hurt_targets(found: Sequence[Played]) -> str:
     """Return whether each loop with gates is below 0 where retraining hurts, and what gates cost where it helps."""
-    hurt = [one for one in found if one.hurts]
-    sets = [name for name in SETS if any(one.name == name for one in hurt)]
-    lines = []
-    for label in list(MORE_LOOPS)[2:]:
-        over = [one for one in hurt if one.relative(label) >= 0]
-        by = {name: statistics.mean(one.relative(label) for one in hurt if one.name == name) for name in sets}
-        told = ", ".join(f"{name} {share:+.1%}" for name, share in by.items())
-        told += f": {'met' if max(by.values()) < 0 else 'missed'}; below 0 in {len(hurt) - len(over)} of {len(hurt)}"
-        if over:
-            worst = max(over, key=lambda one: one.relative(label))
-            told += f", at worst {worst.relative(label):+.1%} ({_told(worst)})"
-        lines.append(f"- {label.strip('*')}, where retraining hurts, mean of the settings: {told}")
-    helped = [one for one in found if not one.hurts]
+    hurt, helped = [one for one in found if one.hurts], [one for one in found if not one.hurts]
+    lines = [_target(label, hurt, "where retraining hurts", lambda share: share < 0) for label in list(MORE_LOOPS)[2:]]
     for label in (PRODUCT, UNLESS_BETTER):
-        worst = max(helped, key=lambda one: one.relative(label))
-        within = sum(one.relative(label) <= ALLOWED for one in helped)
-        lines.append(
-            f"- {label.strip('*')}, where retraining helps: at most {ALLOWED:+.0%} in {within} of {len(helped)}: "
-            f"{'met' if within == len(helped) else 'missed'}, at most {worst.relative(label):+.1%} "
-            f"({_told(worst)})"
-        )
+        lines.append(_target(label, helped, "where it helps", lambda share: share <= ALLOWED))
     return "\n".join(lines)
+
+
+def _target(label: str, found: Sequence[Played], where: str, aim: Callable[[float], bool]) -> str:
+    """Return what a loop comes to by set, in how many settings it reaches the aim, and its worst."""
+    shares = {name: [one.relative(label) for one in found if one.name == name] for name in SETS}
+    means = {name: statistics.mean(own) for name, own in shares.items() if own}
+    told = ", ".join(f"{name} {mean:+.1%}" for name, mean in means.items())
+    worst, reached = max(found, key=lambda one: one.relative(label)), sum(aim(one.relative(label)) for one in found)
+    verdict = "met" if aim(max(means.values())) else "missed"
+    return (
+        f"- {label.strip('*')}, {where}, mean of the settings: {told}: {verdict}; "
+        f"single settings: {reached} of {len(found)}, at worst {worst.relative(label):+.1%} ({_told(worst)})"
+    )
 
 
 def _told(one: Played) -> str:
