@@ -168,11 +168,11 @@ def counted(found: Sequence[Played]) -> str:
 
 WORDS = f"""\
 Asked: does retraining hurt anywhere, and are gates below 0 there? It hurts where never retraining loses less than
-retraining without gates. Five sets, each by itself: first models fitted on the warm-up of `triggers.md` or on the first
-half of the batches, all of it; retrains on the newest {" or ".join(map(str, SHORT))} batches, on the declared window, or
-on all history; three policies (`adaptive`, every 4th batch, every batch); labels on time or 4 batches late. These are
-all the settings that were looked at. In the cells: never retraining / the product's rule where decay called, relative to no
-gates; bold where retraining hurts."""
+retraining without gates. Five sets, each by itself: first models fitted on the warm-up of `triggers.md` or on all of
+the first half of the batches; retrains on the newest {" or ".join(map(str, SHORT))} batches, on the declared window,
+or on all history; three policies (`adaptive`, every 4th batch, every batch); labels on time or 4 batches late. These
+are all the settings that were looked at. In the cells: never retraining / the product's rule where decay called,
+relative to no gates; bold where retraining hurts."""
 READ = """\
 The same rules as above in the settings that hurt, and one more. In the cells: in how many of them the loop loses less
 than without gates (its median, and its worst). Settings are picked by the loss without gates itself, so chance alone
