@@ -4,7 +4,7 @@ Concept drift also changes labels while inputs stay, and is what a retrain is fo
 are called wrong. Of the order: does the champion do worse than chance, *and* as well as when it was validated once the
 labels are turned round? (A world in which one effect turned gives the first without the second.) Of the level: did the
 mean move as far as a mistake moves it (a rate nearer to its mirror image than to itself, a mean two standard deviations
-away) while the champion's scores stayed?
+away, or one whose spread became another, as of another unit) while the champion's scores stayed?
 """
 
 from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BAND_ALPHA = 0.01
 _FAR_SD = 2.0
+_FAR_SCALE = 3.0
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,9 @@ def _level(rows: LabelRows) -> GateResult:
     if rows.task == "binary":
         far = abs(now.mean() - before.mean()) > abs(now.mean() - (1 - before.mean()))
     else:
-        far = abs(now.mean() - before.mean()) > _FAR_SD * before.std()
+        scale = float(now.std()) / max(float(before.std()), 1e-12)
+        rescaled = not 1 / _FAR_SCALE <= scale <= _FAR_SCALE  # a smaller unit moves a mean by less than its spread
+        far = rescaled or abs(now.mean() - before.mean()) > _FAR_SD * before.std()
     told = [np.asarray(side, dtype=np.float64) for side in (rows.champion_evaluation, rows.champion_training)]
     scores_moved, scores_words = _outside(told[0], told[1], rows)
     words = f"label mean {words}; champion's scores {scores_words}"

@@ -187,6 +187,16 @@ def test_a_mean_two_deviations_away_is_as_far_as_drift_goes(mean, wrong):
         assert (found.verdict, words) == (PASS, f"{said}: as drift does, not as a mistake would")
 
 
+@pytest.mark.parametrize(("spread", "wrong"), [(3.0, False), (3.1, True), (1.0, False), (0.34, False), (0.33, True)])
+def test_a_spread_three_times_as_large_or_small_is_of_another_unit(spread, wrong):
+    truth = np.tile([0.5 + spread, 0.5 - spread], 168)
+    found, words = level("regression", truth, FLAT, FLAT[:336], FLAT)
+    assert found.verdict is (FAIL if wrong else PASS)
+    assert words.startswith("labels look recoded or rescaled: " if wrong else "label mean ")
+    still, _ = level("regression", np.tile([spread, -spread], 168), FLAT, FLAT[:336], FLAT)
+    assert still.verdict is PASS, "of a mean that did not move nothing is said"
+
+
 @pytest.mark.parametrize(("ones", "wrong"), [(5, True), (4, False), (3, False)])
 def test_a_rate_nearer_to_its_mirror_image_than_to_itself_was_recoded(ones, wrong):
     """Training labels of rate 1/4; a rate of 4/8 lies midway to 3/4."""

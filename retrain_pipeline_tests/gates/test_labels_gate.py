@@ -95,6 +95,14 @@ def test_negated_or_rescaled_regression_labels_fail(factor):
     assert labels(rows("regression", truth * factor, train, told, before)).verdict is Verdict.FAIL
 
 
+@pytest.mark.fault("I7")
+def test_labels_in_a_larger_unit_fail_though_their_mean_is_near_nought():
+    rng = np.random.default_rng(0)
+    train, truth = rng.exponential(10, len(TRAIN)), rng.exponential(10, len(EVALUATION))
+    assert labels(rows("regression", truth, train, truth, train)).verdict is Verdict.PASS
+    assert labels(rows("regression", truth / 1000, train, truth, train)).verdict is Verdict.FAIL
+
+
 def test_a_moderate_move_of_the_mean_alone_is_what_a_retrain_is_for():
     rng = np.random.default_rng(0)
     train, truth = rng.gamma(5, 10, len(TRAIN)), rng.gamma(5, 10, len(EVALUATION))
