@@ -127,18 +127,28 @@ def _level(rows: LabelRows) -> GateResult:
     moved, words = _outside(now, before, rows)
     if not moved:
         return _result(Verdict.PASS, n, f"label mean {words}")
-    if rows.task == "binary":
-        far = abs(now.mean() - before.mean()) > abs(now.mean() - (1 - before.mean()))
-    else:
-        scale = float(now.std()) / max(float(before.std()), 1e-12)
-        rescaled = not 1 / _FAR_SCALE <= scale <= _FAR_SCALE  # a smaller unit moves a mean by less than its spread
-        far = rescaled or abs(now.mean() - before.mean()) > _FAR_SD * before.std()
     told = [np.asarray(side, dtype=np.float64) for side in (rows.champion_evaluation, rows.champion_training)]
     scores_moved, scores_words = _outside(told[0], told[1], rows)
     words = f"label mean {words}; champion's scores {scores_words}"
-    if far and not scores_moved:
+    if far_off(rows.task, now, before) and not scores_moved:
         return _result(Verdict.FAIL, n, f"labels look recoded or rescaled: {words}")
     return _result(Verdict.PASS, n, f"{words}: as drift does, not as a mistake would")
+
+
+def far_off(task: Task, now: "NDArray[np.float64]", before: "NDArray[np.float64]") -> bool:
+    """Are labels as far from those before as a mistake moves them: nearer to their mirror image, or of another unit?
+
+    Parameters
+    ----------
+    now, before
+        0 and 1, or numbers, shape (n,) and (m,).
+    """
+    apart = abs(now.mean() - before.mean())
+    if task == "binary":
+        return bool(apart > abs(now.mean() - (1 - before.mean())))
+    scale = float(now.std()) / max(float(before.std()), 1e-12)
+    rescaled = not 1 / _FAR_SCALE <= scale <= _FAR_SCALE  # a larger unit moves a mean by less than its spread
+    return bool(rescaled or apart > _FAR_SD * before.std())
 
 
 def _outside(now: "NDArray[np.float64]", before: "NDArray[np.float64]", rows: LabelRows) -> tuple[bool, str]:
