@@ -87,7 +87,7 @@ class Racer:
         stores, declaration = self.lab.stores, self.lab.declaration
         with found_to_be(self.rng.choice(SEEN)):
             period = f"{end - timedelta(weeks=1):%Y-%m-%d}"
-            digest = _entered(stores, declaration, period, end, epoch, now, now.challenger, None, "racer")
+            digest = _entered(stores, declaration, period, end, epoch, now, now.challenger, Path(), None, "racer")
         from retrain_pipeline.release.look import next_step, read_look
 
         move = next_step(read_look(stores.artifacts, digest)).move
