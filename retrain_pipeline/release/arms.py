@@ -14,7 +14,9 @@ from retrain_pipeline.release.router import CANARY, CONTROL, FALLBACK, Routing
 from retrain_pipeline.release.scoring import entities
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from retrain_pipeline.spec.model import ModelSpec
     from retrain_pipeline.spec.signals import Aggregate
@@ -105,9 +107,9 @@ def _declared(
     if not parts:
         return _nothing(), 0
     columns = entity_columns(len(feed.signal.entity))
-    rows = pd.concat(parts, ignore_index=True).dropna(subset=columns)  # of nobody: no arm has them
-    entity = pd.Series(list(rows[columns].itertuples(index=False, name=None)), index=rows.index, dtype=object)
-    return pd.DataFrame({ENTITY: entity, VALUE: rows[VALUE]}), len(parts)
+    rows = pd.concat(parts).dropna()  # of nobody: no arm has them
+    whose = list(rows[columns].itertuples(index=False, name=None))
+    return pd.DataFrame({ENTITY: whose, VALUE: rows[VALUE].to_numpy()}), len(parts)
 
 
 def _nothing() -> "pd.DataFrame":
@@ -119,6 +121,7 @@ def _nothing() -> "pd.DataFrame":
 def _built_in(
     stores: "Stores", spec: "ModelSpec", name: str, since: datetime, as_of: datetime
 ) -> "tuple[pd.DataFrame, int]":
+    import numpy as np
     import pandas as pd
 
     present, calendar = stores.lake.partitions(spec.name, "predictions"), spec.data.time.calendar()
@@ -132,35 +135,30 @@ def _built_in(
     if rows.empty:
         return _nothing(), 0
     if name == "error_rate":
-        value = (rows["arm"] == FALLBACK).astype(float)
+        value = np.asarray(rows["arm"] == FALLBACK, dtype=np.float64)
     elif name == "label_arrival_share":
         value = _arrived(stores, spec, rows, periods)
     else:
-        told = rows[answer].astype(float)
-        value = told if name == "prediction_mean" else (told == 1).astype(float)
-    found = pd.DataFrame({ENTITY: pd.Series(entities(stores, spec, rows), dtype=object), VALUE: value.to_numpy()})
-    return found.dropna(subset=[VALUE]), len(periods)
+        told = np.asarray(rows[answer], dtype=np.float64)
+        value = told if name == "prediction_mean" else np.asarray(told == 1, dtype=np.float64)
+    return pd.DataFrame({ENTITY: entities(stores, spec, rows), VALUE: value}).dropna(), len(periods)
 
 
-def _arrived(stores: "Stores", spec: "ModelSpec", rows: "pd.DataFrame", periods: list[str]) -> "pd.Series[float]":
-    """Return 1 where a row's label was known when it was due, else 0; missing where no label was looked for since."""
+def _arrived(stores: "Stores", spec: "ModelSpec", rows: "pd.DataFrame", periods: list[str]) -> "NDArray[np.float64]":
+    """Return 1 where a row's label was known when it was due, else 0; NaN where no label was looked for since."""
     import numpy as np
-    import pandas as pd
 
     from retrain_pipeline.lake.digests import row_digests
 
     calendar, delay = spec.data.time.calendar(), timedelta(hours=spec.data.label.delay_hours)
     identity = list(dict.fromkeys([*spec.data.key, "_event_time"]))
-    digests = pd.Series(row_digests(rows, identity), index=rows.index)
-    found = pd.Series(np.nan, index=rows.index, dtype="float64")
+    digests, found = row_digests(rows, identity), np.full(len(rows), np.nan)
     present = stores.lake.partitions(spec.name, "labels")
     for period in periods:
         due = calendar.bounds(period)[1] + delay
-        told = [key for key in present if period <= key <= calendar.key(due)]
-        if not told:
-            continue
-        labels = stores.lake.read(spec.name, "labels", periods=told, known_by=due, columns=identity)
-        mine = rows["_period"] == period
-        known = set(row_digests(labels, identity).tolist()) if len(labels) else set()
-        found[mine] = digests[mine].isin(known).astype(float)
+        since = [key for key in present if period <= key <= calendar.key(due)]
+        if since:
+            labels = stores.lake.read(spec.name, "labels", periods=since, known_by=due, columns=identity)
+            mine = (rows["_period"] == period).to_numpy()
+            found[mine] = np.isin(digests[mine], row_digests(labels, identity))
     return found

@@ -107,6 +107,7 @@ def test_within_its_bound_it_passes_and_says_what_was_seen():
         ({"at_most": 1}, 1.1, 0.9, "INCONCLUSIVE", 0.0),
         ({"at_most": 1}, 2.0, 3.0, "INCONCLUSIVE", 2.0),
         ({"at_most": 1}, 1.0, 0.1, "PASS", 0.0),
+        ({"at_most": 1}, 1.001, 0.1, "FAIL", 0.0),
         ({"at_least": 1}, 0.2, 1.5, "FAIL", 0.0),
         ({"at_least": 1}, 0.2, 0.3, "INCONCLUSIVE", 0.7),
         ({"at_least": 1}, 0.2, -1.0, "INCONCLUSIVE", 2.0),
@@ -119,6 +120,12 @@ def test_it_fails_where_it_is_beyond_and_shown_to_be_worse_than_its_control(boun
     found = compared("refunds", Guardrail(**bound), Arm(canary, 0.1, 50), Arm(control, 0.1, 50), 0.01)
     assert found.verdict is Verdict(verdict)
     assert found.threshold == pytest.approx(threshold)
+
+
+@pytest.mark.parametrize("bound", [{"at_most": 1}, {"at_least": 3}])
+def test_an_arm_that_is_exactly_as_its_control_is_not_shown_worse(bound):
+    found = compared("refunds", Guardrail(**bound), Arm(2.0, 0.0, 50), Arm(2.0, 0.0, 50), 0.01)
+    assert (found.verdict, found.interval) == (Verdict.INCONCLUSIVE, (0.0, 0.0))
 
 
 # --- whose rows they are
@@ -173,8 +180,10 @@ def test_labels_that_arrived_when_they_were_due_are_told_by_row(stores, tmp_path
     due = moment(SECOND, hours=24)
     assert values(stores, spec, "label_arrival_share", as_of=due) == ([], 1), "nobody looked for labels"
     stores.lake.true(FIRST, n=2)
+    assert values(stores, spec, "label_arrival_share", as_of=due) == ([1.0, 1.0, 0.0, 0.0], 1)
     stores.lake.true(FIRST, n=3, into=SECOND, _known_time=pd.Timestamp(due))
     assert values(stores, spec, "label_arrival_share", as_of=due) == ([1.0, 1.0, 1.0, 0.0], 1)
+    assert values(stores, spec, "label_arrival_share", as_of=moment("2024-03-05")) == ([1.0, 1.0, 1.0] + [0.0] * 5, 2)
     stores.lake.true(FIRST, n=4, into=SECOND, _known_time=pd.Timestamp(due + timedelta(seconds=1)))
     assert values(stores, spec, "label_arrival_share", as_of=moment("2024-03-04")) == ([1.0, 1.0, 1.0, 0.0], 1)
 
