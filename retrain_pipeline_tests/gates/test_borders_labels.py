@@ -195,6 +195,13 @@ def test_a_spread_three_times_as_large_or_small_is_of_another_unit(spread, wrong
     assert words.startswith("labels look recoded or rescaled: " if wrong else "label mean ")
     still, _ = level("regression", np.tile([spread, -spread], 168), FLAT, FLAT[:336], FLAT)
     assert still.verdict is PASS, "of a mean that did not move nothing is said"
+    small, _ = level("regression", truth / 100, FLAT / 100, FLAT[:336] / 100, FLAT / 100)
+    assert small.verdict is found.verdict, "whatever the unit"
+
+
+def test_a_third_of_the_spread_is_as_small_as_it_may_be():
+    found, _ = level("regression", np.tile([1.5, -0.5], 168), FLAT * 3, FLAT[:336], FLAT)
+    assert found.verdict is PASS
 
 
 @pytest.mark.parametrize(("ones", "wrong"), [(5, True), (4, False), (3, False)])

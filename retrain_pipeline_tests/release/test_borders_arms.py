@@ -66,6 +66,12 @@ def test_a_mean_is_of_rows_and_its_error_of_entities():
     assert control == Arm(5.5, pytest.approx(1.5), 2)
 
 
+def test_the_error_of_a_mean_is_that_of_a_sample_of_entities():
+    routing = routed()
+    found = told(list(zip(in_arm(routing, CANARY, 4), (0, 0, 4, 4), strict=True)))
+    assert arms_of(found, routing)[0] == Arm(2.0, pytest.approx((16 * 4 / 3) ** 0.5 / 4), 4)
+
+
 def test_a_single_entity_has_a_value_and_an_empty_arm_none():
     routing = routed()
     (one,) = in_arm(routing, CANARY, 1)
@@ -188,6 +194,15 @@ def test_labels_that_arrived_when_they_were_due_are_told_by_row(stores, tmp_path
     assert values(stores, spec, "label_arrival_share", as_of=moment("2024-03-04")) == ([1.0, 1.0, 1.0, 0.0], 1)
 
 
+def test_labels_of_each_period_are_those_that_came_since(stores, tmp_path):
+    spec = declared(tmp_path)
+    for week, labelled in ((FIRST, 3), (SECOND, 1)):
+        stores.lake.said(week, "v1", 1.0, 4)
+        stores.lake.true(week, n=labelled)
+    found = values(stores, spec, "label_arrival_share", as_of=moment("2024-03-04"))
+    assert found == ([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0], 2)
+
+
 def test_what_no_row_can_be_given_to_is_not_told_by_arm(stores, tmp_path):
     signals = "{source: {kind: csv, path: s.csv}, time: at, column: x, unit: EUR, direction: up}"
     spec = declared(tmp_path, more=f"  signals: {{sales: {signals}}}\n")
@@ -222,11 +237,12 @@ def test_rows_of_a_declared_signal_are_those_that_name_somebody(stores, tmp_path
 # --- all guardrails of a look
 
 
-def answered(stores, routing, *, canary, control, n=ENOUGH_ENTITIES):
-    """Put answers of so many entities of each arm into the lake."""
+def answered(stores, routing, *, canary, control, few=None, n=ENOUGH_ENTITIES):
+    """Put answers of so many entities of each arm into the lake, of one arm perhaps of one less."""
     for arm, value in ((CANARY, canary), (CONTROL, control)):
-        names = in_arm(routing, arm, n)
-        frame = rows(FIRST, n).assign(id=names, prediction=value + np.arange(n) % 3 / 10, arm=arm, score=np.nan)
+        names = in_arm(routing, arm, n)[arm == few :]
+        told = value + np.arange(len(names)) % 3 / 10
+        frame = rows(FIRST, len(names)).assign(id=names, prediction=told, arm=arm, score=np.nan)
         stores.lake.add("predictions", FIRST, frame)
 
 
@@ -252,10 +268,20 @@ def test_each_guardrail_is_by_arm_where_it_can_be_at_its_share_of_alpha(stores, 
     assert (mean.verdict, mean.n) == (Verdict.FAIL, 60)
 
 
-def test_a_split_that_is_off_and_few_entities_leave_the_whole_service(stores, tmp_path):
+def test_one_guardrail_has_the_alpha_of_its_looks_alone(stores, tmp_path):
+    spec, routing = declared(tmp_path), routed()
+    answered(stores, routing, canary=5, control=1)
+    (found,) = looked(stores, spec, routing)
+    canary, control = arms_of(rows_of(stores, spec, "prediction_mean", moment(FIRST), moment(SECOND), Path()), routing)
+    assert found == compared("prediction_mean", Guardrail(at_most=1), canary, control, spec.gates.alpha / 5)
+
+
+@pytest.mark.parametrize("few", [CANARY, CONTROL])
+def test_a_split_that_is_off_and_few_entities_leave_the_whole_service(stores, tmp_path, few):
     spec, routing = declared(tmp_path, rollout=BOTH), routed()
-    answered(stores, routing, canary=5, control=1, n=ENOUGH_ENTITIES - 1)
+    answered(stores, routing, canary=5, control=1, few=few)
     assert [one.words for one in looked(stores, spec, routing)][1] == "prediction_mean was not observed"
+    stores.lake.tables.clear()
     answered(stores, routing, canary=5, control=1)
     assert looked(stores, spec, routing)[1].verdict is Verdict.FAIL
     assert looked(stores, spec, routing, holds=False)[1].words == "prediction_mean was not observed"
