@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -15,7 +16,7 @@ from retrain_pipeline.periods import PeriodRefused
 from retrain_pipeline.release.comparison import Pair, compared_loss, serves, split_results
 from retrain_pipeline.release.documents import documented_on_trial
 from retrain_pipeline.release.drills import rehearsed
-from retrain_pipeline.release.guardrails import guardrail_results
+from retrain_pipeline.release.guardrails import CanaryLook, canary_results
 from retrain_pipeline.release.guess import label_free
 from retrain_pipeline.release.look import Look, next_step, read_look
 from retrain_pipeline.release.moment import permitted
@@ -80,8 +81,11 @@ class Rolled(Learned):
         if not found[-1].n:
             found.append(label_free(stores, spec, pair, end))
         if canary:
-            found += split_results(stores, spec, self.deployed.routing(), moment(stage_from), end)
-            found += guardrail_results(stores, spec, week, moment(stage_from), end)
+            routing = self.deployed.routing()
+            split = split_results(stores, spec, routing, moment(stage_from), end)
+            assert {one.verdict for one in split} == {Verdict.PASS}
+            seen = CanaryLook(week, moment(stage_from), end, longest, split_holds=True)
+            found += [*split, *canary_results(stores, spec, routing, seen, Path())]
         asked = permitted(stores, self.declaration, on), documented_on_trial(stores.ledger, spec)
         return tuple(found + [one for one in asked if one is not None])
 
@@ -159,7 +163,8 @@ def test_a_period_that_was_looked_at_is_not_looked_at_anew(trial):
 
 @pytest.mark.parametrize("delay", [0, 24])
 def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_path, delay):
-    bounds = "guardrails: {latency_ms_p95: {at_most: 40}, prediction_count: {at_most: 9}}"
+    by_arm = "prediction_mean: {at_most: 9}"
+    bounds = f"guardrails: {{latency_ms_p95: {{at_most: 40}}, prediction_count: {{at_most: 9}}, {by_arm}}}"
     made = Rolled(tmp_path, CANARY, f"{STAGES}, {bounds}, approval: required", stage_from=SECOND)
     file = made.declaration.folder / "defs.yaml"
     told = file.read_text().replace("{margin: 0.08", "{documentation: true, margin: 0.08")
@@ -174,9 +179,10 @@ def test_a_look_in_a_canary_is_at_the_split_and_the_bounds_of_its_stage_too(tmp_
     made.signalled(SECOND, moment(THIRD), latency_ms_p95=30.0)
     made.signalled(SECOND, moment(THIRD, seconds=1), prediction_count=30.0)
     results = made.results(SECOND, SECOND, canary=True)
-    bounded = ["guardrail:latency_ms_p95", "guardrail:prediction_count"]
+    bounded = ["guardrail:latency_ms_p95", "guardrail:prediction_count", "guardrail:prediction_mean"]
     gates = ["online_loss", "sample_ratio", "exposure", *bounded, "permit", "documents"]
-    assert [one.verdict for one in results if one.gate in bounded] == [Verdict.PASS, Verdict.INCONCLUSIVE]
+    assert [one.verdict for one in results if one.gate in bounded] == [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.PASS]
+    assert [one.interval is None for one in results if one.gate in bounded] == [True, True, False]
     assert [one.gate for one in results][4:] == gates
     assert results[5].n == results[6].n == 168
     report = made.roll(SECOND)
