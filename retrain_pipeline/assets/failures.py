@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.learning.errors import AllCandidatesFailed
 
 if TYPE_CHECKING:
     from retrain_pipeline.ledger.store import Ledger
@@ -17,8 +18,6 @@ STOPPED = "told to stop: SIGTERM, SIGINT, or Terminate in Dagster"
 
 def cause_of(error: BaseException) -> "Cause":
     """Return the word of the record for what a step raised."""
-    from retrain_pipeline.learning.errors import AllCandidatesFailed
-
     if isinstance(error, MemoryError) or (isinstance(error, AllCandidatesFailed) and error.out_of_memory):
         return "oom"
     if isinstance(error, (dg.DagsterExecutionInterruptedError, KeyboardInterrupt)):
@@ -33,7 +32,6 @@ def closing(ledger: "Ledger", model: str, run_id: str, key: dg.AssetKey) -> Iter
     A refusal (PermanentError) becomes a Dagster failure that is not tried again. A process that is killed gets no
     say here: a sensor or the reconciler closes its retrain later (`assets.endings`).
     """
-
     from retrain_pipeline.triggers.retrain import close_retrain  # now: a step that ran out of memory imports badly
 
     def close(words: str, error: BaseException) -> None:

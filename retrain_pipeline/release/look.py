@@ -83,10 +83,10 @@ def next_step(look: Look) -> Step:
     """Return what follows from a look: on, hold, or back.
 
     Back at once: it cannot answer, a guardrail is broken, or it is worse beyond the margin. Nothing is read off a
-    split that is off, nor off a comparison that cannot tell: that holds, and a hold ends when `longest` is over. So
-    does a guardrail that is broken in the canary alone, as long as it may be by chance. On to
-    the next stage when the stage has lasted and the losses are no worse within the margin; as long as labels are too
-    few to tell, a label-free estimate may stand in for them, but never on the last step, which is to serve everybody.
+    split that is off, nor off a comparison that cannot tell: that holds, and so does a guardrail that is broken in the
+    canary alone, as long as it may be by chance. A hold ends when `longest` is over. On to the next stage when the
+    stage has lasted and the losses are no worse within the margin; as long as labels are too few to tell, a label-free
+    estimate may stand in for them, but never on the last step, which is to serve everybody.
     """
     failed = _failed(look)
     if failed is not None:
