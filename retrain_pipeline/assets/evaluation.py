@@ -53,11 +53,13 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         from retrain_pipeline.gates.judge import judge
+        from retrain_pipeline.records.settle import settle_move
+        from retrain_pipeline.release.anchor import give_way
         from retrain_pipeline.release.release import reject
         from retrain_pipeline.release.stages import may_be_tried
         from retrain_pipeline.triggers.retrain import retrain_of, subject_of
 
-        opened = stores.open()
+        opened, gave = stores.open(), None
         actor = run_actor(context)
         with closing(opened.ledger, spec.name, context.run.run_id, key):
             retrain = retrain_of(opened.ledger, spec.name, context.run.run_id)
@@ -68,6 +70,9 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
             tried = may_be_tried(spec, evidence)
             if evidence.verdict is not Verdict.PASS and not tried:
                 reject(opened, declaration, version, evidence_digest=digest, run_id=context.run.run_id, actor=actor)
+                gave = give_way(opened, spec.name, version, evidence_digest=digest)
+        if gave is not None and gave.moved:
+            settle_move(opened, declaration, actor)
         yield dg.MaterializeResult(
             metadata=metadata(
                 {
@@ -81,6 +86,8 @@ def evaluation_asset(declaration: Declaration) -> dg.AssetsDefinition:
                     "error_budget": evidence.budget.words(),
                     "turns_on": "; ".join(f"{one.gate}: {one.words}" for one in evidence.turning)[:2000] or None,
                     "evidence": digest,
+                    "anchor_serves_again": gave.champion if gave and gave.moved else None,
+                    "anchor": gave.words if gave else None,
                 }
             )
             | {name: dg.MetadataValue.path(opened.artifacts.path(plot)) for name, plot in evidence.plots.items()}

@@ -28,10 +28,8 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
     def rollout(
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
-        from retrain_pipeline.records.cards import write_cards
-        from retrain_pipeline.records.incidents import write_postmortems
-        from retrain_pipeline.records.releases import write_release_notes
         from retrain_pipeline.records.rollouts import results_table, stored_trial_plot
+        from retrain_pipeline.records.settle import settle_move
         from retrain_pipeline.records.truth.before_release import verify_before_release
         from retrain_pipeline.release.rollout import roll
         from retrain_pipeline.release.state import current
@@ -48,11 +46,8 @@ def rollout_asset(declaration: Declaration) -> dg.AssetsDefinition:
             moved = moved or report.move in ENDS
             numbers = {one.gate.replace(":", "_"): one.statistic for one in report.results}
             context.add_asset_metadata(metadata({"move": report.move, **numbers}), partition_key=period)
-        if (
-            moved
-        ):  # a trial's end, or a way back: note, postmortem and cards are written now, and not at the next retrain
-            for write in (write_release_notes, write_postmortems, write_cards):
-                write(opened, declaration, run_actor(context))
+        if moved:
+            settle_move(opened, declaration, run_actor(context))
         plot = stored_trial_plot(opened, spec.name)
         yield dg.AssetCheckResult(
             check_name="trial",

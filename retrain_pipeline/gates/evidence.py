@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from retrain_pipeline.spec.model import ModelSpec
 
 Mode = Literal["first", "non_inferiority", "superiority"]
-Schema = Literal["evidence/2", "evidence/3", "evidence/4"]
+Schema = Literal["evidence/2", "evidence/3", "evidence/4", "evidence/5"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # Measured anew at each look: kept, but two judgements that differ only here are the same judgement.
@@ -43,6 +43,12 @@ class GateResult(Strict):
         if self.verdict is Verdict.PASS and beyond:
             raise ValueError(f"gate {self.gate}: PASS with statistic {self.statistic} beyond {self.threshold}")
         return self
+
+
+def shown_better(quality: GateResult) -> bool:
+    """The upper bound of the mean paired difference to the champion, at the declared level, is below 0."""
+    high = quality.interval[1] if quality.interval is not None else None
+    return high is not None and high < 0
 
 
 class EvaluationRows(Strict):
@@ -84,8 +90,19 @@ class Escalation(Strict):
         return tuple(one.gate for one in self.looked if one.verdict is not Verdict.PASS)
 
 
-def evidence_schema(anchor: str | None, escalation: Escalation | None) -> Schema:
+class Anchored(Strict):
+    """What candidate and champion are beside the anchor, on the rows of the judgement."""
+
+    candidate: GateResult
+    """PASS: the candidate is not worse than the anchor beyond the margin."""
+    champion: GateResult
+    """PASS: the anchor is better than the champion, which gives way to it where the candidate is not let through."""
+
+
+def evidence_schema(anchor: str | None, escalation: Escalation | None, anchored: Anchored | None = None) -> Schema:
     """Return the format of evidence that has these: what a policy does not ask for is not in it."""
+    if anchored is not None:
+        return "evidence/5"
     return "evidence/4" if anchor is not None else "evidence/3" if escalation is not None else "evidence/2"
 
 
@@ -93,7 +110,10 @@ class Evidence(Strict):
     """One judgement of one candidate version, whole: inputs by digest, results of all gates, the worst as verdict."""
 
     schema_: Schema = Field("evidence/2", alias="schema", serialization_alias="schema")
-    """Format 2 has neither `escalation` nor `anchor`, format 3 the one, format 4 the other (and may have both)."""
+    """Format 2 has neither `escalation` nor `anchor`, format 3 the one, format 4 the other (and may have both).
+
+    Format 5 is 4 and what was found beside the anchor; in format 4 all that passed was within the margin of it.
+    """
     model: str
     version: str
     manifest: Digest
@@ -102,6 +122,7 @@ class Evidence(Strict):
     anchor: str | None = None
     """The champion that was shown to be better last, where that is not `champion`: each refresh since was let through
     as not worse within the margin, and together they may not lose more than the margin either."""
+    anchored: Anchored | None = None
     epoch: int = Field(ge=0)
     """The deployment's epoch, read before anything was judged. A release at another epoch is refused."""
     as_of: str
@@ -136,20 +157,31 @@ class Evidence(Strict):
             self.mode == "first"
         ):
             raise ValueError("mode first goes with no champion, the other modes with a champion and its manifest")
-        if self.schema_ != evidence_schema(self.anchor, self.escalation):
-            raise ValueError("escalation is what format 3 has and format 2 has not, anchor what format 4 has")
+        if self.schema_ != evidence_schema(self.anchor, self.escalation, self.anchored):
+            raise ValueError(
+                "escalation is what format 3 has and format 2 has not, anchor what format 4 has, anchored format 5"
+            )
         if self.anchor is not None and self.anchor in (self.champion, self.version):
             raise ValueError("an anchor is neither the champion nor the candidate")
+        if self.anchored is not None:
+            if self.anchor is None:
+                raise ValueError("nothing stands beside an anchor that there is not")
+            behind, quality = self.anchored.candidate.verdict is not Verdict.PASS, self.result("quality")
+            if behind and quality is not None and quality.verdict is Verdict.PASS and not shown_better(quality):
+                raise ValueError(
+                    "quality passes what is neither within the margin of the anchor nor shown to be better"
+                )
         return self
 
     @property
     def next_anchor(self) -> str | None:
         """The version that later candidates are held to once this one is champion; None: to this one alone."""
         quality = self.result("quality")
-        high = quality.interval[1] if quality is not None and quality.interval is not None else None
-        if quality is not None and quality.verdict is Verdict.PASS and high is not None and high < 0:
-            return None  # better than the champion, shown at the declared level: a step up, and no slow way down
-        return self.anchor or self.champion
+        if quality is None or quality.verdict is not Verdict.PASS or not shown_better(quality):
+            return self.anchor or self.champion
+        if self.anchored is not None and self.anchored.candidate.verdict is not Verdict.PASS:
+            return self.anchor  # better than a champion that fell behind: up a step, and not as high as the anchor
+        return None  # better than the champion, shown at the declared level: a step up, and no slow way down
 
     def result(self, gate: str) -> GateResult | None:
         """Return the result of a gate, or None where it is missing."""
@@ -169,7 +201,7 @@ class Evidence(Strict):
 
     def document(self) -> dict[str, Any]:
         """Return the evidence as JSON values: what is stored, and what a card points into."""
-        absent = {name for name in ("anchor", "escalation") if getattr(self, name) is None}
+        absent = {name for name in ("anchor", "anchored", "escalation") if getattr(self, name) is None}
         return self.model_dump(mode="json", by_alias=True, exclude=absent)
 
     @property

@@ -11,6 +11,7 @@ from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.escalation import GATE as ESCALATION
 from retrain_pipeline.gates.escalation import answer, escalate, halt_entry, since_second
 from retrain_pipeline.gates.evidence import (
+    Anchored,
     Escalation,
     EvaluationRows,
     Evidence,
@@ -138,6 +139,7 @@ class Looked(NamedTuple):
     plots: Mapping[str, str] = MappingProxyType({})
     escalation: Escalation | None = None
     anchor: str | None = None
+    anchored: Anchored | None = None
 
 
 def _look(
@@ -149,8 +151,9 @@ def _look(
     spent: float,
 ) -> Looked:
     """Return all results; where the candidate or its rows are not there, all are INCONCLUSIVE and say why."""
+    from retrain_pipeline.gates.anchor import beside_anchor
     from retrain_pipeline.gates.beyond import look_beyond
-    from retrain_pipeline.gates.looking import look
+    from retrain_pipeline.gates.looking import look_beside
     from retrain_pipeline.gates.material import read_material
     from retrain_pipeline.gates.operation import fingerprint
     from retrain_pipeline.learning.versions import load_version
@@ -167,7 +170,8 @@ def _look(
         material = read_material(stores, spec, loaded, *champion)
     except PermanentError as error:
         return Looked(_could_not_look(str(error), gates))
-    found = {one.gate: one for one in look(material, mode, spent)}
+    beside = beside_anchor(material, spent)
+    found = {one.gate: one for one in look_beside(beside, material, mode, spent)}
     found |= {one.gate: one for one in look_beyond(stores, declaration, material, mode, deployed)}
     escalation = None
     if spec.gates.escalate is not None:
@@ -176,7 +180,15 @@ def _look(
         escalation = escalate(stores, material, mode, others, champion[0], since, keep)
         found[ESCALATION] = answer(escalation, others)
     results = tuple(found[gate] for gate in gates if gate in found)
-    return Looked(results, _validated_loss(material), _plots(stores, material), escalation, material.anchor_version)
+    anchor = material.anchor_version
+    return Looked(
+        results,
+        _validated_loss(material),
+        _plots(stores, material),
+        escalation,
+        anchor,
+        beside if anchor is not None else None,
+    )
 
 
 def _could_not_look(why: str, gates: tuple[str, ...], *but: str) -> tuple[GateResult, ...]:
@@ -209,7 +221,7 @@ def _plots(stores: "Stores", material: "Material") -> dict[str, str]:
     """Store the pictures of a judgement; a side that has no losses has none."""
     import numpy as np
 
-    from retrain_pipeline.gates.looking import paired
+    from retrain_pipeline.gates.pairs import paired
     from retrain_pipeline.gates.plots import calibration_plot, difference_plot, residual_plot
 
     plots, told, truth = dict[str, bytes](), material.candidate.predictions, material.frames.eval_y
@@ -236,11 +248,12 @@ def _plots(stores: "Stores", material: "Material") -> dict[str, str]:
 
 
 def _evidence(terms: Mapping[str, Any], frozen: "TrainingSet", looked: Looked) -> Evidence:
-    results, loss, plots, escalation, anchor = looked
+    results, loss, plots, escalation, anchor, anchored = looked
     return Evidence(
         **terms,
-        schema=evidence_schema(anchor, escalation),
+        schema=evidence_schema(anchor, escalation, anchored),
         anchor=anchor,
+        anchored=anchored,
         escalation=escalation,
         as_of=frozen.as_of,
         training_set=frozen.digest,

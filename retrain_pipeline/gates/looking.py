@@ -4,20 +4,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from retrain_pipeline.errors import PermanentError
+from retrain_pipeline.gates.anchor import beside_anchor, held_to_anchor
 from retrain_pipeline.gates.calibration import binary_calibration, not_calibrated, residual_bias
 from retrain_pipeline.gates.compatibility import Answers, Asked, Look, contract, disjoint
-from retrain_pipeline.gates.evidence import GateResult, Mode
+from retrain_pipeline.gates.evidence import Anchored, GateResult, Mode
 from retrain_pipeline.gates.groups import groups
 from retrain_pipeline.gates.known import wrong_about_candidates
 from retrain_pipeline.gates.labels import LabelRows, labels, leakage
 from retrain_pipeline.gates.material import Material, Side, losses_of
 from retrain_pipeline.gates.operation import fingerprint, latency, size
-from retrain_pipeline.gates.quality import Paired, all_of, baseline, quality, slices, success
+from retrain_pipeline.gates.pairs import nothing, paired
+from retrain_pipeline.gates.quality import Paired, baseline, quality, slices, success
 from retrain_pipeline.gates.robustness import robustness
 from retrain_pipeline.gates.self_test import self_test
 from retrain_pipeline.learning.concord import relabelled
 from retrain_pipeline.learning.errors import TooFewToProbe
-from retrain_pipeline.verdicts import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,11 @@ def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[Ga
 
     `spent` is the level that `quality` may spend of the error budget; by default the declared one.
     """
+    return look_beside(beside_anchor(material, spent), material, mode, spent)
+
+
+def look_beside(beside: Anchored | None, material: Material, mode: Mode, spent: float | None) -> tuple[GateResult, ...]:
+    """Return the same where what candidate and champion are beside the anchor was found already."""
     reference = material.baselines["dummy"] if material.champion is None else material.champion
     main = paired(material, reference)
     main = main and replace(main, spent=spent)
@@ -45,7 +51,7 @@ def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[Ga
             material.champion_seen,
             min_rows=material.spec.gates.min_rows,
         ),
-        _quality(material, reference, main, mode, spent),
+        _quality(material, reference, main, mode, beside),
         baseline(paired(material, material.baselines["dummy"]), paired(material, material.baselines["linear"])),
         _success(material),
         _slices(material),
@@ -66,44 +72,13 @@ def look(material: Material, mode: Mode, spent: float | None = None) -> tuple[Ga
 
 
 def _quality(
-    material: Material, reference: Side | None, main: Paired | None, mode: Mode, spent: float | None
+    material: Material, reference: Side | None, main: Paired | None, mode: Mode, beside: Anchored | None
 ) -> GateResult:
-    """Held to the champion, and within the margin to the anchor too: margins of a chain of refreshes do not add up."""
+    """Held to the champion, and to the anchor too."""
     if main is None:
-        return _nothing("quality", material, reference)
+        return nothing("quality", material.candidate, reference)
     held = quality(main, mode)
-    if material.anchor is None:
-        return held
-    beside = paired(material, material.anchor)
-    if beside is None:
-        return all_of(held, _nothing("quality", material, material.anchor))
-    name = f"anchor {material.anchor_version}"
-    return all_of(held, quality(replace(beside, spent=spent), "non_inferiority", reference=name))
-
-
-def paired(material: Material, reference: Side | None) -> Paired | None:
-    """Return candidate and reference on the rows unseen by both; None when one of them has no losses."""
-    own = material.candidate.losses
-    if own is None or reference is None or reference.losses is None:
-        return None
-    gates, rows = material.spec.gates, material.unseen
-    return Paired(
-        candidate=own[rows],
-        reference=reference.losses[rows],
-        event_time=material.event_time[rows],
-        metric=material.spec.problem.success.metric,
-        margin=gates.margin,
-        alpha=gates.alpha,
-        block_hours=gates.block_hours,
-        min_rows=gates.min_rows,
-        seed=material.seed,
-    )
-
-
-def _nothing(gate: str, material: Material, reference: Side | None) -> GateResult:
-    sides = [side for side in (material.candidate, reference) if side is not None and side.losses is None]
-    words = "; ".join(f"{side.name}: {side.why_not}" for side in sides) or "no dummy baseline to compare with"
-    return GateResult(gate=gate, verdict=Verdict.INCONCLUSIVE, words=words[:2000])
+    return held if beside is None else held_to_anchor(held, beside.candidate)
 
 
 def _contract(material: Material) -> GateResult:
@@ -151,7 +126,7 @@ def _success(material: Material) -> GateResult:
     gates, rows = material.spec.gates, material.unseen
     own, champion = material.candidate.losses, material.champion
     if own is None:
-        return _nothing("success", material, None)
+        return nothing("success", material.candidate, None)
     theirs = champion.losses[rows] if champion is not None and champion.losses is not None else None
     return success(
         own[rows],
@@ -171,7 +146,7 @@ def _slices(material: Material) -> GateResult:
     reference = material.baselines["linear"] if material.champion is None else material.champion
     judged = paired(material, reference)
     if judged is None:
-        return _nothing("slices", material, reference)
+        return nothing("slices", material.candidate, reference)
     gates = material.spec.gates
     return slices(judged, material.slices[material.unseen], gates.slices, slice_margin=gates.slice_margin)
 
@@ -183,7 +158,7 @@ def _groups(material: Material) -> GateResult:
     reference = material.baselines["linear"] if material.champion is None else material.champion
     judged = paired(material, reference)
     if judged is None or reference is None or not len(judged.candidate):
-        return _nothing("groups", material, reference)
+        return nothing("groups", material.candidate, reference)
     rows, gates, sides = material.unseen, material.spec.gates, (material.candidate, reference)
     scale = float(judged.reference.mean()) or 1.0
     measures = {"loss": (judged.candidate / scale, judged.reference / scale)}
@@ -263,7 +238,7 @@ def _calibration(material: Material) -> GateResult:
     told, champion = material.candidate.predictions, material.champion
     theirs = champion.predictions if champion is not None else None
     if told is None:
-        return _nothing("calibration", material, None)
+        return nothing("calibration", material.candidate, None)
     by_label = material.spec.problem.success.metric == "error" and told["score"].isna().all()
     if frames.task == "multiclass" or by_label:
         return not_calibrated(int(rows.sum()))
@@ -295,7 +270,7 @@ def _self_test(material: Material, reference: Side | None, main: Paired | None, 
 
     told = material.candidate.predictions
     if told is None or main is None:
-        return _nothing("self_test", material, reference)
+        return nothing("self_test", material.candidate, reference)
     dealt = np.random.default_rng(material.seed).permutation(len(told))
     shuffled = losses_of(material.spec, material.frames, told.iloc[dealt].reset_index(drop=True))
     answering = material.baselines["linear"] if material.champion is None else material.champion

@@ -46,6 +46,16 @@ def steps() -> tuple[Step, ...]:
     )
 
 
+def settle_move(stores: "Stores", declaration: "Declaration", actor: str) -> None:
+    """Enter what a trial's end or a way back calls for at once, and not at the next retrain."""
+    from retrain_pipeline.records.cards import write_cards
+    from retrain_pipeline.records.incidents import write_postmortems
+    from retrain_pipeline.records.releases import write_release_notes
+
+    for write in (write_release_notes, write_postmortems, write_cards):
+        write(stores, declaration, actor)
+
+
 def settle(stores: "Stores", declaration: "Declaration", actor: str) -> None:
     """Enter every record of a model that is missing."""
     for step in steps():

@@ -35,17 +35,13 @@ class Seeing:
 
     def __init__(self, trial, monkeypatch):
         self.trial, self.drawn, self.asked = trial, [], []
-        self.task, self.champion, self.dummy, self.anchor = (
-            "regression",
-            side("champion", THEIRS, told(0.75)),
-            None,
-            None,
-        )
+        self.task, self.champion, self.dummy = "regression", side("champion", THEIRS, told(0.75)), None
+        self.anchor, self.anchor_side = None, None
         self.candidate, self.times = side("candidate", OWN, told()), HOURS
         self.found, self.seen_until = list(results()), None
         monkeypatch.setattr(versions, "load_version", lambda *asked: self.heard("load_version", asked) or "a model")
         monkeypatch.setattr(material, "read_material", lambda *asked: self.heard("read_material", asked) or self.made)
-        monkeypatch.setattr(looking, "look", lambda *asked: self.heard("look", asked) or tuple(self.found))
+        monkeypatch.setattr(looking, "look_beside", lambda *asked: self.heard("look", asked) or tuple(self.found))
         monkeypatch.setattr(beyond, "look_beyond", lambda *asked: self.heard("look_beyond", asked) or ())
         for kind in ("calibration", "residual", "difference"):
             monkeypatch.setattr(plots, f"{kind}_plot", lambda *drawn, kind=kind: self.draw(kind, drawn))
@@ -65,8 +61,8 @@ class Seeing:
         manifest = self.trial.manifest
         return Material(
             spec=self.trial.spec, manifest=manifest, frozen=manifest.frozen, frames=frames, candidate=self.candidate,
-            fidelity="same", champion=self.champion, anchor=None, anchor_version=self.anchor, champion_validated=None,
-            earlier=None, baselines={"dummy": self.dummy}, digests=digests, event_time=self.times,
+            fidelity="same", champion=self.champion, anchor=self.anchor_side, anchor_version=self.anchor,
+            champion_validated=None, earlier=None, baselines={"dummy": self.dummy}, digests=digests, event_time=self.times,
             candidate_seen=Seen("candidate", None, HOURS[0]), champion_seen=seen, slices=pd.DataFrame(), model_bytes=1,
         )  # fmt: skip
 

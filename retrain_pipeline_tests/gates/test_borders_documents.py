@@ -2,7 +2,7 @@
 
 from retrain_pipeline.gates.coverage import changed_fields, covers, leaves, shown
 from retrain_pipeline.gates.documentation import documentation
-from retrain_pipeline.gates.evidence import Escalation, GateResult, evidence_schema, policy_document
+from retrain_pipeline.gates.evidence import Anchored, Escalation, GateResult, evidence_schema, policy_document
 from retrain_pipeline.verdicts import Verdict
 from retrain_pipeline_tests.gates.world import write_folder
 from retrain_pipeline_tests.spec.written import write_decision
@@ -15,6 +15,9 @@ def test_the_format_of_evidence_is_that_of_what_is_in_it():
     assert evidence_schema(None, None) == "evidence/2"
     assert evidence_schema(None, looked) == "evidence/3"
     assert evidence_schema("v1", None) == evidence_schema("v1", looked) == "evidence/4"
+    beside = GateResult(gate="anchor", verdict=Verdict.FAIL, words="behind")
+    found = Anchored(candidate=beside, champion=beside)
+    assert evidence_schema("v1", None, found) == evidence_schema("v1", looked, found) == "evidence/5"
 
 
 def test_a_policy_is_what_is_declared_of_gates_success_and_rollout(tmp_path):

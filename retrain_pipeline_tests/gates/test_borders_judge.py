@@ -10,11 +10,13 @@ import retrain_pipeline.gates.judge as judging
 from retrain_pipeline.canonical import digest_of
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates import beyond, material
+from retrain_pipeline.gates.anchor import beside_anchor
 from retrain_pipeline.gates.budget import Rows, account, question
 from retrain_pipeline.gates.documentation import decision_digests
 from retrain_pipeline.gates.errors import JudgementRefused
 from retrain_pipeline.gates.evidence import Escalation, Evidence, GateResult, ValidatedLoss, policy_document
 from retrain_pipeline.gates.judge import judged_entry, tells_of
+from retrain_pipeline.gates.material import Side
 from retrain_pipeline.gates.required import required_gates
 from retrain_pipeline.gates.turning import turning
 from retrain_pipeline.governance.halting import ESCALATION_HALTED
@@ -169,10 +171,10 @@ def test_results_are_those_of_the_required_gates_in_order_and_a_later_look_stand
     row, spec = seeing.trial.ledger.deployment("toy"), seeing.trial.spec
     asked = dict(seeing.asked)
     assert {asked[what][0] for what in ("load_version", "read_material", "look_beyond")} == {seeing.trial.stores}
-    assert asked["look"][0].candidate is asked["look_beyond"][2].candidate is seeing.candidate
+    assert asked["look"][1].candidate is asked["look_beyond"][2].candidate is seeing.candidate
     assert asked["load_version"][1:] == ("toy", "v2")
     assert asked["read_material"][1:] == (spec, "a model", "v1", "1" * 64)
-    assert asked["look"][1:] == ("superiority", found.budget.spent)
+    assert (asked["look"][0], *asked["look"][2:]) == (None, "superiority", found.budget.spent)
     assert (asked["look_beyond"][1], asked["look_beyond"][3:]) == (seeing.trial.declaration, ("superiority", row))
 
 
@@ -185,9 +187,19 @@ def test_before_the_first_release_there_is_no_champion_to_read(alone, monkeypatc
 
 
 def test_an_anchor_is_named_and_makes_the_format(seeing):
-    seeing.anchor = "v0"
+    seeing.anchor, seeing.anchor_side = "v0", side("anchor", OWN * 0.97, told())
     found, _ = seeing.judge()
-    assert (found.anchor, found.schema_) == ("v0", "evidence/4")
+    assert (found.anchor, found.schema_) == ("v0", "evidence/5")
+    wanted = beside_anchor(seeing.made, found.budget.spent)
+    assert found.anchored == dict(seeing.asked)["look"][0] == wanted
+    assert (wanted.candidate.verdict, wanted.champion.verdict) == (PASS, PASS)
+
+
+def test_beside_an_anchor_of_no_name_nothing_is_kept(seeing):
+    seeing.anchor_side = Side("anchor", (), None, None, None, "evidence gone")
+    found, _ = seeing.judge()
+    assert (found.anchor, found.anchored, found.schema_) == (None, None, "evidence/2")
+    assert dict(seeing.asked)["look"][0].candidate.words == "anchor: evidence gone"
 
 
 def interval(seeing):
