@@ -62,8 +62,9 @@ class Seeing:
         return Material(
             spec=self.trial.spec, manifest=manifest, frozen=manifest.frozen, frames=frames, candidate=self.candidate,
             fidelity="same", champion=self.champion, anchor=self.anchor_side, anchor_version=self.anchor,
-            champion_validated=None, earlier=None, baselines={"dummy": self.dummy}, digests=digests, event_time=self.times,
-            candidate_seen=Seen("candidate", None, HOURS[0]), champion_seen=seen, slices=pd.DataFrame(), model_bytes=1,
+            champion_validated=None, earlier=None, baselines={"dummy": self.dummy}, digests=digests,
+            event_time=self.times, candidate_seen=Seen("candidate", None, HOURS[0]), champion_seen=seen,
+            slices=pd.DataFrame(), model_bytes=1,
         )  # fmt: skip
 
     def judge(self, mode="superiority"):

@@ -1,0 +1,190 @@
+"""A champion that fell behind its anchor gives way to it, on the evidence of a judgement that let nobody through."""
+
+import os
+from datetime import timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import retrain_pipeline.release.anchor as room
+from retrain_pipeline.gates.evidence import Anchored, GateResult
+from retrain_pipeline.ledger.entries import NewEntry
+from retrain_pipeline.ledger.errors import StaleEpoch
+from retrain_pipeline.release.anchor import ANCHOR, Gave, give_way
+from retrain_pipeline.release.errors import ReleaseRefused, RollbackRefused
+from retrain_pipeline.release.release import reject
+from retrain_pipeline.release.state import current
+from retrain_pipeline.spec.declaration import read_declaration
+from retrain_pipeline.verdicts import Verdict, worst
+from retrain_pipeline_tests.gates.handmade import evidence, results
+from retrain_pipeline_tests.gates.world import START, World, deliver, make_world, toys
+from retrain_pipeline_tests.release.handmade import Trial
+
+# --- a season in which `b` stands still, so that who learns in it forgets what `b` does
+
+
+@pytest.fixture(scope="module")
+def returned(tmp_path_factory):
+    """Three versions: the first learned before the season, the champion in it, a candidate in it, judged after it."""
+    world = make_world(tmp_path_factory.mktemp("season"), weeks=1)
+    file = world.declaration.folder / "defs.yaml"
+    text, tree = file.read_text(), "sklearn.tree.DecisionTreeRegressor, params: {min_samples_leaf: 8}"
+    assert tree in text
+    file.write_text(text.replace(tree, "sklearn.linear_model.Ridge"))
+    world = World(world.stores, read_declaration(world.declaration.folder), world.home)
+    rows = toys(20, "regression")
+    week = (rows["_event_time"] - START) / timedelta(weeks=1)
+    rows.loc[(week >= 8) & (week < 18), "b"] = 0.0
+    rows["y"] = 2 * rows["a"] + 2 * rows["b"] + np.random.default_rng(4).normal(0, 0.5, len(rows))
+    deliver(world.stores, world.declaration, rows)
+    first = world.build(8)
+    world.judged_release(first, "first")
+    second = world.build(18, parent=first)
+    world.judged_release(second)
+    third = world.build(20, parent=second)
+    evidence, digest = world.judge(third)
+    return world, first, second, third, evidence, digest
+
+
+@pytest.mark.requirement("D26", "D29")
+@pytest.mark.fault("G25")
+def test_a_champion_that_fell_behind_the_first_gives_way_to_it(returned, tmp_path):
+    whole, first, second, third, evidence, digest = returned
+    assert (evidence.verdict, evidence.champion, evidence.anchor) == (Verdict.FAIL, second, first)
+    world = whole.copy(tmp_path)
+    reject(world.stores, world.declaration, third, evidence_digest=digest, run_id="run-20", actor="test")
+    gave = give_way(world.stores, "toy", third, evidence_digest=digest)
+    words = f"judging {third}: anchor {first} in the candidate's place: mean mae row loss minus the champion's: -"
+    assert gave.moved
+    assert gave.champion == first
+    assert gave.words.startswith(words)
+    epoch, deployment = current(world.stores.ledger, "toy")
+    assert (epoch, deployment.champion, deployment.previous) == (3, first, None)
+    entry = world.stores.ledger.latest("toy", "rolled_back", first)
+    assert (entry.actor, entry.payload["from"], entry.payload["because"]) == (ANCHOR, second, gave.words)
+    # the next is judged against the first alone, and the same judgement moves nothing twice
+    assert give_way(world.stores, "toy", third, evidence_digest=digest) is None
+    assert current(world.stores.ledger, "toy")[0] == 3
+    again = world.judge(third)[0]
+    assert (again.champion, again.anchor) == (first, None)
+
+
+def test_an_anchor_that_cannot_serve_leaves_the_champion_and_says_why(returned, tmp_path):
+    whole, first, second, third, _, digest = returned
+    world = whole.copy(tmp_path)
+    manifest = world.stores.ledger.latest("toy", "candidate_registered", first).payload["manifest"]
+    model = world.stores.artifacts.get_json(manifest)["model_artifact"]
+    os.unlink(world.stores.artifacts.path(model))
+    gave = give_way(world.stores, "toy", third, evidence_digest=digest)
+    assert (gave.moved, gave.champion) == (False, second)
+    assert f"; but toy: {first} cannot serve: " in gave.words
+    assert current(world.stores.ledger, "toy")[1].champion == second
+
+
+# --- made by hand: what is enough to go back, and what is not
+
+
+class Asked(Trial):
+    """A judgement of v2 against v1 beside the anchor v0, as a test wants it; what a rollback is asked is kept."""
+
+    def __init__(self, folder, monkeypatch):
+        super().__init__(folder)
+        self.rollbacks, self.answer = [], SimpleNamespace(champion="v0")
+        monkeypatch.setattr(room, "rollback", self.rollback)
+
+    def rollback(self, *asked, **how):
+        self.rollbacks.append((asked, how))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def judged(self, *, enter=True, back="PASS", words="v0 is better", **verdicts):
+        """Return the digest of evidence that refuses v2, with these verdicts of gates and of the champion."""
+        told = results(**{"quality": "FAIL", **verdicts})
+        beside = Anchored(
+            candidate=GateResult(gate="anchor", verdict=Verdict.FAIL, words="behind"),
+            champion=GateResult(gate="anchor", verdict=Verdict(back), words=words),
+        )
+        return self.kept(
+            evidence(
+                schema="evidence/5",
+                anchor="v0",
+                anchored=beside,
+                results=told,
+                verdict=worst(one.verdict for one in told),
+            ),
+            enter,
+        )
+
+    def kept(self, made, enter=True):
+        digest = self.stores.artifacts.put_json(made.document())
+        if enter:
+            self.ledger.append(NewEntry("judge", "judged", "toy", "v2", {"evidence": digest}))
+        return digest
+
+    def give_way(self, digest, version="v2"):
+        return give_way(self.stores, "toy", version, evidence_digest=digest)
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    return Asked(tmp_path, monkeypatch)
+
+
+def test_the_way_back_is_asked_for_at_the_epoch_of_the_judgement(asked):
+    assert asked.give_way(asked.judged()) == Gave(True, "v0", "judging v2: v0 is better")
+    how = {"to": "v0", "because": "judging v2: v0 is better", "actor": "anchor", "at_epoch": 1}
+    assert asked.rollbacks == [((asked.stores, "toy"), how)]
+    long = asked.give_way(asked.judged(words="x" * 3000))
+    assert long.words == asked.rollbacks[1][1]["because"] == f"judging v2: {'x' * 3000}"[:2000]
+
+
+@pytest.mark.parametrize("gate", room.ROWS)
+@pytest.mark.parametrize("verdict", ["FAIL", "INCONCLUSIVE"])
+def test_rows_that_nobody_vouches_for_take_nobody_back(asked, gate, verdict):
+    assert asked.give_way(asked.judged(**{gate: verdict})) is None
+    assert asked.rollbacks == []
+
+
+def test_without_a_gate_that_vouches_nobody_goes_back(asked):
+    better = GateResult(gate="anchor", verdict=Verdict.PASS, words="better")
+    made = evidence(
+        schema="evidence/5", anchor="v0", anchored=Anchored(candidate=better, champion=better),
+        results=tuple(one for one in results() if one.gate != "labels"),
+    )  # fmt: skip
+    assert asked.give_way(asked.kept(made)) is None
+    assert asked.rollbacks == []
+
+
+@pytest.mark.parametrize("back", ["FAIL", "INCONCLUSIVE"])
+def test_an_anchor_that_is_not_shown_to_be_better_stays_where_it_is(asked, back):
+    assert asked.give_way(asked.judged(back=back)) is None
+    assert asked.give_way(asked.kept(evidence())) is None
+    assert asked.rollbacks == []
+
+
+def test_who_was_overtaken_moves_nobody_and_who_may_not_says_so(asked):
+    asked.answer = StaleEpoch("toy", 1, 2)
+    assert asked.give_way(asked.judged()) is None
+    asked.answer = RollbackRefused("toy: v0 cannot serve: gone")
+    told = Gave(False, "v1", "judging v2: v0 is better; but toy: v0 cannot serve: gone")
+    assert asked.give_way(asked.judged()) == told
+    assert len(asked.rollbacks) == 2
+
+
+def test_evidence_that_no_judge_entered_takes_nobody_back(asked):
+    forged = asked.judged(enter=False)
+    words = f"no judgement on record gave evidence {forged[:12]}; judge it"
+    with pytest.raises(ReleaseRefused, match=f"^toy v2: {words}$"):
+        asked.give_way(forged)
+    with pytest.raises(ReleaseRefused, match=r"^toy v2: evidence '0{64}' cannot be read"):
+        asked.give_way("0" * 64)
+    own = asked.judged()
+    asked.ledger.append(NewEntry("judge", "judged", "toy", "v3", {"evidence": own}))
+    with pytest.raises(ReleaseRefused, match=r"^toy v3: no judgement on record"):
+        asked.give_way(own, "v3")
+    other = asked.kept(evidence(model="other"))
+    with pytest.raises(ReleaseRefused, match=r"^toy v2: no judgement on record"):
+        asked.give_way(other)
+    assert asked.rollbacks == []
