@@ -18,7 +18,7 @@ from retrain_pipeline.replay.history import delayed
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.triggers.course import Policy
 from retrain_pipeline.triggers.policies import Adaptive, Periodic
-from retrain_pipeline_tests.bench.gated_lives import MORE_LOOPS, UNLESS_BETTER, live
+from retrain_pipeline_tests.bench.gated_lives import BEFORE, MORE_LOOPS, live
 from retrain_pipeline_tests.bench.tables import markdown_table
 from retrain_pipeline_tests.bench.triggers import CONTROL, SETS, matrix_of
 
@@ -71,7 +71,7 @@ def played(
                 return statistics.mean(live(name, late, make(), MORE_LOOPS[label], warm_up, kept, truth).losses)
 
             one = Played(name, (*setting, called, f"{delay} late"), {label: loss(label) for label in (FREE, NEVER)})
-            labels = list(MORE_LOOPS)[2:] if one.hurts else [PRODUCT, UNLESS_BETTER]
+            labels = list(MORE_LOOPS)[2:] if one.hurts else [PRODUCT, BEFORE]
             one.loss.update({label: loss(label) for label in labels})
             found.append(one)
     return found
@@ -124,7 +124,7 @@ def hurt_targets(found: Sequence[Played]) -> str:
     """Return whether each loop with gates is below 0 where retraining hurts, and what gates cost where it helps."""
     hurt, helped = [one for one in found if one.hurts], [one for one in found if not one.hurts]
     lines = [_target(label, hurt, "where retraining hurts", lambda share: share < 0) for label in list(MORE_LOOPS)[2:]]
-    for label in (PRODUCT, UNLESS_BETTER):
+    for label in (PRODUCT, BEFORE):
         lines.append(_target(label, helped, "where it helps", lambda share: share <= ALLOWED))
     return "\n".join(lines)
 
@@ -176,9 +176,10 @@ relative to no gates; bold where retraining hurts."""
 READ = """\
 The same rules as above in the settings that hurt, and one more. In the cells: in how many of them the loop loses less
 than without gates (its median, and its worst). Settings are picked by the loss without gates itself, so chance alone
-puts any other rule a little below 0. The last rule was added after the first look at this table: the product's keeps a
-champion that has become far worse than the anchor as long as no candidate is shown to be within 5 % of the anchor too,
-though the anchor does not serve. The added rule lets through what is shown to be better than the champion."""
+puts any other rule a little below 0. The last rule is the product's before: it kept a champion that had become far
+worse than the anchor as long as no candidate was shown to be within 5 % of the anchor too, though the anchor did not
+serve. Now what is shown to be better than the champion is let through, and the champion gives way to an anchor that is
+shown to be better. These settings are those in which that was seen and mended."""
 
 
 def part() -> str:

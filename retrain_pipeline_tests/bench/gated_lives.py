@@ -1,144 +1,38 @@
-"""A loop with gates played over the losses of its models, and the rules for who may serve.
+"""A loop with gates played over the losses of its models.
 
 A policy asks each period; a candidate is fitted without the newest `JUDGED` labelled batches, is judged on them by the
 quality gate (`gates.quality`, at what `gates.budget` lets it spend), and serves from then on if it is let through. The
-same candidates are judged by other rules.
+same candidates are judged by other rules (`gated_rules.py`).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from retrain_pipeline.gates.budget import level
-from retrain_pipeline.gates.evidence import GateResult, Mode
 from retrain_pipeline.gates.online import Trial, online_loss
-from retrain_pipeline.gates.quality import Paired, all_of, quality
-from retrain_pipeline.learning.paired import MeanInterval
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.spec.rollout import Rollout
 from retrain_pipeline.triggers.course import Course, Policy
 from retrain_pipeline.verdicts import Verdict
+from retrain_pipeline_tests.bench.gated_rules import (
+    ALPHA,
+    JUDGED,
+    Account,
+    ByGate,
+    Judgement,
+    Rule,
+    always,
+    decided,
+    never,
+    new_or_better,
+    unless_worse,
+)
 from retrain_pipeline_tests.bench.window import BLOCKS_PER_BATCH
 
-ALPHA, MARGIN, JUDGED = 0.05, 0.05, 2
 LATER = 8
 """Batches over which a promotion is scored afterwards."""
 ROLLOUT = Rollout(shadow_periods=1)
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A candidate and the champion, by the batches before which they were fitted, and what judged before."""
-
-    name: str
-    matrix: LossMatrix
-    champion: int
-    candidate: int
-    until: int
-    """Batches before this one have labels: the newest `JUDGED` of them judge."""
-    account: "Account"
-    anchor: int
-    """The model that was shown to be better last; the champion, where that is it."""
-    kept: dict[Any, Any]
-    """Comparisons that were made already: rules and policies ask the same of the same models again and again."""
-
-    def losses(self, model: int, first: int, end: int) -> np.ndarray:
-        """Return a model's row losses on batches."""
-        return np.concatenate([self.matrix.of(model, k) for k in range(first, end)]).astype(float)
-
-    def times(self, first: int, end: int) -> pd.Series:
-        """Return times of the rows of batches, a batch a day."""
-        rows = np.diff(self.matrix.history.starts)[first:end]
-        inside = np.concatenate([first + at + np.arange(n) / n for at, n in enumerate(rows)])
-        return pd.Series(pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(inside, unit="D"))
-
-    @property
-    def block_hours(self) -> float:
-        return 24 / BLOCKS_PER_BATCH[self.name]
-
-    def paired(self, spent: float | None, margin: float = MARGIN, reference: int | None = None) -> Paired:
-        """Return the comparison with the champion (or another) on the newest labelled batches, as the gates make it."""
-        first, other = self.until - JUDGED, self.champion if reference is None else reference
-        sides = [self.losses(model, first, self.until) for model in (self.candidate, other)]
-        return Paired(
-            *sides, self.times(first, self.until), self.matrix.history.metric, margin, ALPHA, self.block_hours,
-            min_rows=100, seed=self.candidate, spent=spent,
-        )  # fmt: skip
-
-    def bounds(self) -> MeanInterval:
-        """Return the bounds of the mean paired difference to the champion."""
-        key = (self.candidate, self.champion, self.until)
-        if key not in self.kept:
-            self.kept[key] = self.paired(None).interval()
-        return cast(MeanInterval, self.kept[key])
-
-    def verdict(self, mode: Mode, spent: float, margin: float, reference: int) -> GateResult:
-        """Return what the quality gate says."""
-        key = (self.candidate, reference, self.until, mode, spent, margin)
-        if key not in self.kept:
-            self.kept[key] = quality(self.paired(spent, margin, reference), mode)
-        return cast(GateResult, self.kept[key])
-
-
-@dataclass
-class Account:
-    """Judgements of a life so far: the batch that each ended with, and whether it passed."""
-
-    ends: list[int] = field(default_factory=list)
-    passed: list[bool] = field(default_factory=list)
-
-    def shared(self, until: int) -> list[int]:
-        """Return the places of those that looked at batches of the judgement that ends with `until`."""
-        return [at for at, end in enumerate(self.ends, 1) if abs(end - until) < JUDGED]
-
-    def called(self, until: int) -> float:
-        return ALPHA / 2 ** len(self.shared(until))
-
-    def uncalled(self, until: int) -> float:
-        places = [1, *(at + 1 for at, one in enumerate(self.passed, 1) if one)]
-        return level(ALPHA, len(self.ends) + 2, places, [at + 1 for at in self.shared(until)])
-
-
-Rule = Callable[[Judgement], Verdict]
-
-
-def always(_: Judgement) -> Verdict:
-    return Verdict.PASS
-
-
-def never(_: Judgement) -> Verdict:
-    return Verdict.FAIL
-
-
-def new_or_better(one: Judgement) -> Verdict:
-    made = one.paired(None)
-    return Verdict.PASS if made.candidate.mean() <= made.reference.mean() else Verdict.FAIL
-
-
-def by_gate(
-    mode: Mode, charged: bool, margin: float = MARGIN, anchored: bool = True, unless_better: bool = False
-) -> Rule:
-    """Return the quality gate in a mode, charged to the error budget of retrains that nothing called for or not.
-
-    `unless_better`: what is shown to be better than the champion is not held to the anchor.
-    """
-
-    def judged(one: Judgement) -> Verdict:
-        spent = one.account.uncalled(one.until) if charged else one.account.called(one.until)
-        held = one.verdict(mode, spent, margin, one.champion)
-        if not anchored or one.anchor == one.champion or (unless_better and one.bounds().high < 0):
-            return held.verdict
-        return all_of(held, one.verdict("non_inferiority", spent, margin, one.anchor)).verdict
-
-    return judged
-
-
-def unless_worse(one: Judgement) -> Verdict:
-    """Promote unless shown to be worse: "ship unless significant harm"."""
-    return Verdict.PASS if one.bounds().low <= 0 else Verdict.FAIL
 
 
 @dataclass
@@ -149,6 +43,8 @@ class Life:
     asked: int = 0
     harm: list[float] = field(default_factory=list)
     missed: list[float] = field(default_factory=list)
+    returns: int = 0
+    """How often the champion gave way to the anchor."""
 
 
 @dataclass(frozen=True)
@@ -165,17 +61,17 @@ LOOPS: dict[str, Loop] = {
     "new ≥ old": Loop(new_or_better),
     "unless shown to be worse": Loop(unless_worse),
     "**within 5 %, α a call, held to the anchor: the product's where decay called**": Loop(
-        by_gate("non_inferiority", False)
+        ByGate("non_inferiority", False)
     ),
-    "the same, and what it cannot tell goes to a shadow": Loop(by_gate("non_inferiority", False), True),
-    "within 5 %, α a call, no anchor": Loop(by_gate("non_inferiority", False, anchored=False)),
-    "within 3 %, α a call, held to the anchor": Loop(by_gate("non_inferiority", False, 0.03)),
-    "within 1 %, α a call, no anchor": Loop(by_gate("non_inferiority", False, 0.01, anchored=False)),
-    "**superiority, error budget: the product's where nothing called**": Loop(by_gate("superiority", True)),
-    "superiority, and what it cannot tell goes to a shadow": Loop(by_gate("superiority", True), True),
+    "the same, and what it cannot tell goes to a shadow": Loop(ByGate("non_inferiority", False), True),
+    "within 5 %, α a call, no anchor": Loop(ByGate("non_inferiority", False, anchored=False)),
+    "within 3 %, α a call, held to the anchor": Loop(ByGate("non_inferiority", False, 0.03)),
+    "within 1 %, α a call, no anchor": Loop(ByGate("non_inferiority", False, 0.01, anchored=False)),
+    "**superiority, error budget: the product's where nothing called**": Loop(ByGate("superiority", True)),
+    "superiority, and what it cannot tell goes to a shadow": Loop(ByGate("superiority", True), True),
 }
-UNLESS_BETTER = "within 5 %, α a call, held to the anchor unless shown to be better than the champion"
-MORE_LOOPS = {**LOOPS, UNLESS_BETTER: Loop(by_gate("non_inferiority", False, unless_better=True))}
+BEFORE = "within 5 %, α a call, always held to the anchor: the product's before"
+MORE_LOOPS = {**LOOPS, BEFORE: Loop(ByGate("non_inferiority", False, always=True))}
 
 
 def live(
@@ -198,50 +94,73 @@ def live(
     truth
         Losses that count, of the same models on the same rows; None: those that are seen.
     """
-    known, mean, batches = matrix.history.known, (truth or matrix).mean, matrix.history.batches
+    known, batches = matrix.history.known, matrix.history.batches
     start = next(t for t in range(batches) if known[t] - JUDGED >= warm_up)
-    champion, released, past = known[start] - JUDGED, start, list[tuple[float, ...]]()
-    anchor = champion
+    first = known[start] - JUDGED
+    served = _Served(matrix, (truth or matrix).mean, champion=first, anchor=first, released=start)
     on_trial: tuple[int, int] | None = None
-    life, account = Life(), Account()
-
-    def course(t: int) -> Course:
-        return _course(matrix, champion, released, t, tuple(past))
-
-    def promote(candidate: int, t: int, shown: bool) -> None:
-        nonlocal champion, released, anchor
-        life.harm.append(_harm(mean, champion, candidate, t))
-        past.append(course(t).excess)
-        champion, released = candidate, t
-        anchor = candidate if shown else anchor
-
+    life, account = served.life, Account()
     for t in range(start, batches):
         if on_trial is not None:
             candidate, since = on_trial
-            verdict = _shadow(name, matrix, champion, candidate, since, known[t])
+            verdict = _shadow(name, matrix, served.champion, candidate, since, known[t])
             if verdict is Verdict.PASS:
-                promote(candidate, t, shown=False)
+                served.promote(candidate, t, founds=False)
             if verdict is not Verdict.INCONCLUSIVE or t - since >= ROLLOUT.longest(t - known[t]):
                 on_trial = None
-        elif known[t] - JUDGED > champion and policy.look(course(t)).retrain:
-            life.asked += 1
+        elif known[t] - JUDGED > served.champion and policy.look(served.course(t)).retrain:
             candidate = known[t] - JUDGED
-            judgement = Judgement(name, matrix, champion, candidate, known[t], account, anchor, kept)
-            verdict = loop.rule(judgement)
+            judgement = Judgement(name, matrix, served.champion, candidate, known[t], account, served.anchor, kept)
+            verdict, founds, back = decided(loop.rule, judgement)
             account.ends.append(known[t])
             account.passed.append(verdict is Verdict.PASS)
             if verdict is Verdict.PASS:
-                promote(candidate, t, judgement.bounds().high < 0)
+                served.promote(candidate, t, founds)
+            elif loop.trial and verdict is Verdict.INCONCLUSIVE:
+                served.refuse(candidate, t)
+                on_trial = candidate, t
             else:
-                life.missed.append(_harm(mean, champion, candidate, t))
-                if loop.trial and verdict is Verdict.INCONCLUSIVE:
-                    on_trial = candidate, t
-        life.losses.append(float(mean[champion, t]))
+                served.refuse(candidate, t, back)
+            life.asked += 1
+        life.losses.append(float(served.mean[served.champion, t]))
     return life
 
 
-def _harm(mean: np.ndarray, champion: int, candidate: int, t: int) -> float:
-    return float(mean[candidate, t : t + LATER].mean() / mean[champion, t : t + LATER].mean() - 1)
+@dataclass
+class _Served:
+    """Who serves in a life, since when, and what came of it so far."""
+
+    matrix: LossMatrix
+    mean: np.ndarray
+    """Losses that count, by model and batch."""
+    champion: int
+    anchor: int
+    released: int
+    past: list[tuple[float, ...]] = field(default_factory=list)
+    life: Life = field(default_factory=Life)
+
+    def course(self, t: int) -> Course:
+        return _course(self.matrix, self.champion, self.released, t, tuple(self.past))
+
+    def promote(self, candidate: int, t: int, founds: bool) -> None:
+        self.life.harm.append(self._harm(candidate, t))
+        self._serve(candidate, t)
+        self.anchor = candidate if founds else self.anchor
+
+    def refuse(self, candidate: int, t: int, back: bool = False) -> None:
+        """Let nobody through; `back`: the champion gives way to the anchor."""
+        self.life.missed.append(self._harm(candidate, t))
+        if back:
+            self._serve(self.anchor, t)
+            self.life.returns += 1
+
+    def _serve(self, model: int, t: int) -> None:
+        self.past.append(self.course(t).excess)
+        self.champion, self.released = model, t
+
+    def _harm(self, candidate: int, t: int) -> float:
+        later = slice(t, t + LATER)
+        return float(self.mean[candidate, later].mean() / self.mean[self.champion, later].mean() - 1)
 
 
 def _shadow(name: str, matrix: LossMatrix, champion: int, candidate: int, since: int, until: int) -> Verdict:

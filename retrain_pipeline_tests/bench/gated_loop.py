@@ -1,7 +1,7 @@
 """The whole loop on real sets with gates on: what gates cost where retraining helps, and save where it hurts.
 
-The rules are those of `gated_lives.py`. Needs the folder of real sets (RETRAIN_SHARED_DATA); losses of models are kept
-in data/bench, as in `triggers.py`.
+The loops are those of `gated_lives.py`, the rules those of `gated_rules.py`. Needs the folder of real sets
+(RETRAIN_SHARED_DATA); losses of models are kept in data/bench, as in `triggers.py`.
 """
 
 import statistics
@@ -18,7 +18,8 @@ from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.triggers.course import Policy
 from retrain_pipeline_tests.bench import gated_faults, gated_hurts
 from retrain_pipeline_tests.bench.gated_hurts import ALLOWED, DELAYS
-from retrain_pipeline_tests.bench.gated_lives import JUDGED, LATER, LOOPS, Life, live
+from retrain_pipeline_tests.bench.gated_lives import LATER, LOOPS, Life, live
+from retrain_pipeline_tests.bench.gated_rules import JUDGED
 from retrain_pipeline_tests.bench.tables import markdown_table, write_page
 from retrain_pipeline_tests.bench.triggers import SETS, matrix_of
 

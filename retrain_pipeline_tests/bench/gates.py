@@ -191,8 +191,24 @@ def non_inferiority(margin: float, pair: Pair, *_: object) -> bool:
     return _within(pair, pair.champion, margin, ALPHA)
 
 
-def held_to_the_anchor(margin: float, pair: Pair, *_: object) -> bool:
-    return _within(pair, pair.champion, margin, ALPHA) and _within(pair, pair.anchor, margin, ALPHA)
+@dataclass(frozen=True)
+class Anchored:
+    """Within a margin of champion and anchor, or within that of the champion and shown to be better than it."""
+
+    margin: float
+
+    def __call__(self, pair: Pair, *_: object) -> bool:
+        held = _within(pair, pair.champion, self.margin, ALPHA)
+        return held and (pair.look.high(ALPHA) < 0 or self.reaches(pair))
+
+    def reaches(self, pair: Pair) -> bool:
+        """Whether the candidate is within the margin of the anchor, so that it founds a new one where it is better."""
+        return _within(pair, pair.anchor, self.margin, ALPHA)
+
+    def gives_way(self, pair: Pair) -> bool:
+        """Whether the anchor serves in the champion's place where the candidate is refused (`release.anchor`)."""
+        better = Look(pair.anchor - pair.champion, pair.look.times, pair.look.block_hours, pair.look.seed)
+        return better.high(ALPHA) < 0
 
 
 def charged_non_inferiority(pair: Pair, t: int, passed: list[int], p: list[float]) -> bool:
@@ -213,9 +229,9 @@ RULES: dict[str, Rule] = {
     "non-inferiority within 5 %, charged to the budget": charged_non_inferiority,
     "non-inferiority within 1 %, 5 % a call": partial(non_inferiority, 0.01),
     "non-inferiority within 5 %, 5 % a call": partial(non_inferiority, MARGIN),
-    "non-inferiority within 3 %, 5 % a call, held to the anchor": partial(held_to_the_anchor, 0.03),
-    "**non-inferiority within 5 %, 5 % a call, held to the anchor: the product's where decay called**": partial(
-        held_to_the_anchor, MARGIN
+    "non-inferiority within 3 %, 5 % a call, held to the anchor": Anchored(0.03),
+    "**non-inferiority within 5 %, 5 % a call, held to the anchor: the product's where decay called**": Anchored(
+        MARGIN
     ),
     "**superiority, error budget: the product's where nothing called**": superiority,
 }
@@ -253,9 +269,11 @@ def live(name: str, matrix: LossMatrix, rule: Rule, first: int, tally: Tally) ->
             tally.promoted.append(pair.harm)
             passed.append(t)
             champion = candidate
-            anchor = candidate if pair.look.high(ALPHA) < 0 else anchor
+            founds = pair.look.high(ALPHA) < 0 and (not isinstance(rule, Anchored) or rule.reaches(pair))
+            anchor = candidate if founds else anchor
         else:
             tally.refused.append(pair.harm)
+            champion = anchor if isinstance(rule, Anchored) and rule.gives_way(pair) else champion
         p.append(pair.look.p)
         tally.served.append(float(matrix.mean[champion, candidate + JUDGED : following + JUDGED].mean()))
 

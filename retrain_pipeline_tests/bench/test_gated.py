@@ -10,8 +10,9 @@ from retrain_pipeline.replay.history import History, delayed
 from retrain_pipeline.replay.matrix import LossMatrix
 from retrain_pipeline.triggers.policies import Periodic
 from retrain_pipeline_tests.bench.gated_faults import FAULTS, Fault
-from retrain_pipeline_tests.bench.gated_hurts import FREE, NEVER, PRODUCT, Played
-from retrain_pipeline_tests.bench.gated_lives import JUDGED, LOOPS, live
+from retrain_pipeline_tests.bench.gated_hurts import BEFORE, FREE, NEVER, PRODUCT, Played
+from retrain_pipeline_tests.bench.gated_lives import LOOPS, MORE_LOOPS, live
+from retrain_pipeline_tests.bench.gated_rules import JUDGED
 
 BATCHES, ROWS, WARM_UP = 44, 140, 12
 
@@ -73,3 +74,29 @@ def test_a_gate_that_sees_the_truth_keeps_a_worse_retrain_out() -> None:
     one = Played("bike_demand", (), loss)
     assert one.hurts
     assert one.relative(PRODUCT) < -0.2
+
+
+def test_a_champion_that_fell_behind_the_anchor_gives_way_to_it() -> None:
+    # Retrains of before batch 20 lose 3 % more than the first model, within the margin; those after it 10 %.
+    level = {s: 1.0 if s <= WARM_UP else 1.03 if s < 20 else 1.1 for s in range(2, BATCHES)}
+    now, before = (
+        live("bike_demand", losses(level), Periodic(4), MORE_LOOPS[label], WARM_UP, {}) for label in (PRODUCT, BEFORE)
+    )
+    assert (len(now.harm), now.returns) == (1, 1)
+    assert now.losses[-1] == pytest.approx(1.0, abs=0.01)
+    assert (len(before.harm), before.returns) == (1, 0)
+    assert before.losses[-1] == pytest.approx(1.03, abs=0.01)
+
+
+def test_what_is_better_than_a_fallen_champion_serves_until_the_anchor_is_back() -> None:
+    # As above, but the refresh loses half as much again from batch 20 on, and retrains after it a fifth more.
+    level = {s: 1.0 if s <= WARM_UP else 1.03 if s < 20 else 1.2 for s in range(2, BATCHES)}
+    matrix = losses(level)
+    for s in range(WARM_UP + 1, 20):
+        matrix.rows[s][(20 - s) * ROWS :] += 0.47
+    now, before = (
+        live("bike_demand", matrix, Periodic(4), MORE_LOOPS[label], WARM_UP, {}) for label in (PRODUCT, BEFORE)
+    )
+    assert before.losses[-1] == pytest.approx(1.5, abs=0.01)
+    assert [round(one, 1) for one in now.losses if one > 1.1] == [1.5] * 2 + [1.2] * 4
+    assert (now.returns, now.losses[-1]) == (1, pytest.approx(1.0, abs=0.01))
