@@ -1,10 +1,8 @@
 """A champion that fell behind its anchor gives way to it, on the evidence of a judgement that let nobody through."""
 
 import os
-from datetime import timedelta
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 import retrain_pipeline.release.anchor as room
@@ -15,34 +13,17 @@ from retrain_pipeline.release.anchor import ANCHOR, Gave, give_way
 from retrain_pipeline.release.errors import ReleaseRefused, RollbackRefused
 from retrain_pipeline.release.release import reject
 from retrain_pipeline.release.state import current
-from retrain_pipeline.spec.declaration import read_declaration
 from retrain_pipeline.verdicts import Verdict, worst
 from retrain_pipeline_tests.gates.handmade import evidence, results
-from retrain_pipeline_tests.gates.world import START, World, deliver, make_world, toys
 from retrain_pipeline_tests.release.handmade import Trial
+from retrain_pipeline_tests.release.season import make_season
 
-# --- a season in which `b` stands still, so that who learns in it forgets what `b` does
+# --- after a season in which `b` stood still
 
 
 @pytest.fixture(scope="module")
 def returned(tmp_path_factory):
-    """Three versions: the first learned before the season, the champion in it, a candidate in it, judged after it."""
-    world = make_world(tmp_path_factory.mktemp("season"), weeks=1)
-    file = world.declaration.folder / "defs.yaml"
-    text, tree = file.read_text(), "sklearn.tree.DecisionTreeRegressor, params: {min_samples_leaf: 8}"
-    assert tree in text
-    file.write_text(text.replace(tree, "sklearn.linear_model.Ridge"))
-    world = World(world.stores, read_declaration(world.declaration.folder), world.home)
-    rows = toys(20, "regression")
-    week = (rows["_event_time"] - START) / timedelta(weeks=1)
-    rows.loc[(week >= 8) & (week < 18), "b"] = 0.0
-    rows["y"] = 2 * rows["a"] + 2 * rows["b"] + np.random.default_rng(4).normal(0, 0.5, len(rows))
-    deliver(world.stores, world.declaration, rows)
-    first = world.build(8)
-    world.judged_release(first, "first")
-    second = world.build(18, parent=first)
-    world.judged_release(second)
-    third = world.build(20, parent=second)
+    world, first, second, third = make_season(tmp_path_factory.mktemp("season"))
     evidence, digest = world.judge(third)
     return world, first, second, third, evidence, digest
 
