@@ -33,7 +33,8 @@ METRICS: Mapping[str, str] = {
     "log_loss": "How surprised the probabilities are by what came: 0 is perfect.",
 }
 TERMS: Mapping[str, str] = {
-    "anchor": "The last version that a person let through; automatic releases are counted from it.",
+    "anchor": "What steps are counted from: for gates the champion that was shown to be better last, for automatic "
+    "releases the last version that a person let through.",
     "as of": "Computed from what was known at a moment, and nothing later.",
     "canary": "A stage in which a new version serves a small share.",
     "challenger": "A version on trial beside the champion.",
