@@ -11,9 +11,9 @@ from retrain_pipeline.gates.calibration import not_calibrated, residual_bias
 from retrain_pipeline.gates.groups import groups
 from retrain_pipeline.gates.labels import leakage
 from retrain_pipeline.gates.looking import look
-from retrain_pipeline.gates.quality import all_of, quality, success
+from retrain_pipeline.gates.quality import success
 from retrain_pipeline.verdicts import Verdict
-from retrain_pipeline_tests.gates.looked import calibrated, pair, read
+from retrain_pipeline_tests.gates.looked import calibrated, read
 from retrain_pipeline_tests.gates.ruled import Chances, asked_by, constant
 
 PASS, FAIL, INCONCLUSIVE = Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE
@@ -99,22 +99,6 @@ def test_beside_a_reference_that_is_never_wrong_losses_of_groups_are_what_they_a
         margin=0.11, alpha=0.06, seed=material.seed,
     )  # fmt: skip
     assert looking._groups(replace(material, champion=perfect)) == wanted
-
-
-# --- the anchor
-
-
-def test_an_anchor_is_held_to_within_the_margin_at_the_same_level():
-    material = read("regression")
-    anchor = replace(material.baselines["linear"], name="anchor")
-    anchored = replace(material, anchor=anchor, anchor_version="v7")
-    for mode in ("superiority", "non_inferiority"):
-        held = quality(pair(material, material.champion, 0.01), mode)
-        beside = quality(pair(material, anchor, 0.01), "non_inferiority", reference="anchor v7")
-        assert told(anchored, mode)["quality"] == all_of(held, beside)
-    mute = replace(anchored, anchor=silent(anchor, "anchor v7 does not load"))
-    held = quality(pair(material, material.champion, 0.01), "superiority")
-    assert told(mute)["quality"] == all_of(held, nothing("quality", "anchor: anchor v7 does not load"))
 
 
 # --- rows of the champion's schema
