@@ -1,6 +1,6 @@
 """Signals that every model has, measured from the lake's own tables (`docs/signals.md` says what each is)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from retrain_pipeline.lake.frames import EVENT_TIME
@@ -9,23 +9,34 @@ from retrain_pipeline.monitoring.signals import Measured
 from retrain_pipeline.spec.model import ModelSpec
 
 _TABLES = ("raw", "quarantine", "features", "predictions", "labels")
+_OF_ANSWERS = frozenset({"prediction_mean", "positive_share", "latency_ms_mean", "latency_ms_p95"})
 
 
-def built_in(lake: Lake, spec: ModelSpec, periods: Iterable[str], as_of: datetime) -> dict[str, dict[str, Measured]]:
-    """Return, by period, the built-in signals that its tables tell, of those that are due by a moment."""
+def built_in(
+    lake: Lake, spec: ModelSpec, wanted: Mapping[str, Collection[str]], as_of: datetime
+) -> dict[str, dict[str, Measured]]:
+    """Return, by period, the built-in signals that are wanted of it, its tables tell, and are due by a moment."""
     tables = {table: lake.partitions(spec.name, table) for table in _TABLES}
-    return {period: dict(_built_in(lake, spec, period, as_of, tables)) for period in periods}
+    found = {period: dict(_built_in(lake, spec, period, names, as_of, tables)) for period, names in wanted.items()}
+    return {period: {name: one for name, one in found[period].items() if name in wanted[period]} for period in found}
 
 
 def _built_in(
-    lake: Lake, spec: ModelSpec, period: str, as_of: datetime, tables: Mapping[str, Mapping[str, Partition]]
+    lake: Lake,
+    spec: ModelSpec,
+    period: str,
+    names: Collection[str],
+    as_of: datetime,
+    tables: Mapping[str, Mapping[str, Partition]],
 ) -> Iterator[tuple[str, Measured]]:
+    """Yield what is cheap to tell, and of the rest what is wanted: that reads rows."""
     start, end = spec.data.time.calendar().bounds(period)
     rows = {name: present[period].rows if period in present else None for name, present in tables.items()}
     answered = rows["predictions"] or 0
     if answered:
         yield "prediction_count", Measured(float(answered), answered**0.5, answered, end)
-        yield from _answers(lake, spec, period, answered, end)
+        if not _OF_ANSWERS.isdisjoint(names):
+            yield from _answers(lake, spec, period, answered, end)
     if (received := rows["raw"]) is not None:
         hours = (end - start).total_seconds() / 3600
         yield "throughput_rows_per_hour", Measured(received / hours, received**0.5 / hours, received, end)
@@ -34,7 +45,9 @@ def _built_in(
         if received + rejected:
             yield "error_rate", _share(rejected + unanswered, received + rejected, end)
     due = end + timedelta(hours=spec.data.label.delay_hours)
-    if received and due <= as_of and (labelled := _labelled(lake, spec, period, due, tables["labels"])) is not None:
+    if not received or due > as_of or "label_arrival_share" not in names:
+        return
+    if (labelled := _labelled(lake, spec, period, due, tables["labels"])) is not None:
         yield "label_arrival_share", _share(min(labelled, received), received, due)
 
 

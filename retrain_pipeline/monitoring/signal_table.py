@@ -155,9 +155,10 @@ def _built_ins(
 ) -> dict[int, dict[str, Measured]]:
     """Measure this period, and those before of which something was not there yet."""
     names = [name for name in signal_names(spec) if name in BUILT_IN]
-    wanted = [place for place in places if place == at or not all(_is_observed(name, stored[place]) for name in names)]
-    keys = {_key(spec.data.time.calendar(), place): place for place in wanted}
-    return {keys[key]: found for key, found in built_in(lake, spec, keys, now).items()}
+    missing = {place: [n for n in names if place == at or not _is_observed(n, stored[place])] for place in places}
+    keys = {_key(spec.data.time.calendar(), place): place for place in places if missing[place]}
+    found = built_in(lake, spec, {key: missing[place] for key, place in keys.items()}, now)
+    return {keys[key]: values for key, values in found.items()}
 
 
 def _observed(
