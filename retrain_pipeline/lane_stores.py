@@ -4,7 +4,7 @@ What a lane may do follows from what it is handed. Its lake reads the rows and l
 its own; its ledger enters what the lane did and refuses, on record, whatever is about anybody else.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -123,11 +123,15 @@ class LaneLake(Lake):
         return super()._uri(self._owner(model, table), table)
 
     def _write(
-        self, model: str, table: str, period: str, content: "Callable[[DeltaTable], pd.DataFrame]"
-    ) -> PartitionWrite:
+        self,
+        model: str,
+        table: str,
+        periods: Sequence[str],
+        contents: "Callable[[DeltaTable], Mapping[str, pd.DataFrame]]",
+    ) -> list[PartitionWrite]:
         if (owner := self._owner(model, table)) != self._lane.name:
             self._refuse(f"write of the table {table}", owner)
-        return super()._write(model, table, period, content)
+        return super()._write(model, table, periods, contents)
 
 
 class LaneArtifacts(Artifacts):

@@ -1,6 +1,6 @@
 """Partitions inside one open Delta table: what the log says of them, how one is replaced, how rows are read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -58,33 +58,60 @@ def partitions_of(handle: "DeltaTable") -> dict[str, Partition]:
     return dict(sorted(found.items()))
 
 
-def commit(handle: "DeltaTable", table: str, period: str, frame: "pd.DataFrame") -> PartitionWrite:
-    """Write one partition on top of the version that `handle` has open; another writer of it makes this fail."""
+def commit(handle: "DeltaTable", table: str, contents: "Mapping[str, pd.DataFrame]") -> list[PartitionWrite]:
+    """Write partitions, by period, in one step on top of the version that `handle` has open; another writer of it makes
+    this fail. Those that hold exactly this content already are left alone."""
     import pandas as pd
     import pyarrow as pa
     from deltalake import CommitProperties, write_deltalake
 
-    schema = pa.schema(handle.schema().to_arrow())
+    schema, present = pa.schema(handle.schema().to_arrow()), partitions_of(handle)
     known = {field.name: field.type for field in schema}
-    columns = frames.align(frame, known)
-    rows, digest = len(frame), frame_digest(pd.DataFrame(columns if len(frame) else {}, copy=False))
-    if partitions_of(handle).get(period) == Partition(rows, digest):
-        return PartitionWrite(table, handle.version(), period, rows, digest, changed=False)
-    fresh = [pa.field(name, frames.arrow_type(logical_type(columns[name]))) for name in columns if name not in known]
-    target = pa.schema([*schema, *fresh])
-    constants = {PERIOD: period, CONTENT: f"{digest}-{rows}"}
-    data = frames.batches(columns, target, constants) if rows else iter([frames.marker(target, constants)])
-    write_deltalake(
-        handle,
-        pa.RecordBatchReader.from_batches(target, data),
-        mode="overwrite",
-        predicate=f"{PERIOD} = '{period}'",  # the period's grammar has no quote
-        schema_mode="merge" if fresh else None,
-        target_file_size=2**30,
-        writer_properties=_writer_properties(target),
-        commit_properties=CommitProperties(custom_metadata={"period": period, "rows": str(rows), "digest": digest}),
-    )
-    return PartitionWrite(table, handle.version(), period, rows, digest, changed=True)
+    aligned = {period: frames.align(frame, known) for period, frame in contents.items()}
+    told = {
+        period: Partition(len(frame), frame_digest(pd.DataFrame(aligned[period] if len(frame) else {}, copy=False)))
+        for period, frame in contents.items()
+    }
+    changed = [period for period in contents if present.get(period) != told[period]]
+    if changed:
+        fresh = {
+            name: pa.field(name, frames.arrow_type(logical_type(column)))
+            for period in changed
+            for name, column in aligned[period].items()
+            if name not in known
+        }
+        target = pa.schema([*schema, *fresh.values()])
+        data = (batch for period in changed for batch in _batches(aligned[period], target, period, told[period]))
+        write_deltalake(
+            handle,
+            pa.RecordBatchReader.from_batches(target, data),
+            mode="overwrite",
+            predicate=f"{PERIOD} IN ({', '.join(map(repr, changed))})",  # the period's grammar has no quote
+            schema_mode="merge" if fresh else None,
+            target_file_size=2**30,
+            writer_properties=_writer_properties(target),
+            commit_properties=CommitProperties(custom_metadata=_said(changed, told)),
+        )
+    return [
+        PartitionWrite(table, handle.version(), period, one.rows, one.digest, changed=period in changed)
+        for period, one in told.items()
+    ]
+
+
+def _batches(
+    columns: "Mapping[str, pd.Series[Any]]", target: "pa.Schema", period: str, told: Partition
+) -> "Iterator[pa.RecordBatch]":
+    constants = {PERIOD: period, CONTENT: f"{told.digest}-{told.rows}"}
+    return frames.batches(columns, target, constants) if told.rows else iter([frames.marker(target, constants)])
+
+
+def _said(periods: Sequence[str], told: Mapping[str, Partition]) -> dict[str, str]:
+    """Return what the table's own history says of a write."""
+    return {
+        "period": " ".join(periods),
+        "rows": " ".join(str(told[period].rows) for period in periods),
+        "digest": " ".join(told[period].digest for period in periods),
+    }
 
 
 def _writer_properties(schema: "pa.Schema") -> Any:

@@ -104,7 +104,16 @@ class Lake:
         PartitionContended
             When other writers kept winning.
         """
-        return self._write(model, table, period, lambda handle: frame)
+        return self._write(model, table, [period], lambda handle: {period: frame})[0]
+
+    def replace_partitions(
+        self, model: str, table: str, contents: "Mapping[str, pd.DataFrame]"
+    ) -> list[PartitionWrite]:
+        """Replace partitions, by period, in one step: a reader sees all of them or none.
+
+        As `replace_partition` otherwise, and in the same order.
+        """
+        return self._write(model, table, list(contents), lambda handle: contents) if contents else []
 
     def update_partition(
         self, model: str, table: str, period: str, change: Callable[["pd.DataFrame"], "pd.DataFrame"]
@@ -114,7 +123,9 @@ class Lake:
         `change` gets the rows of the partition (an empty frame without columns when there are none) and may be called
         again when another writer was faster.
         """
-        return self._write(model, table, period, lambda handle: change(scan(handle, [period], None, None)))
+        return self._write(model, table, [period], lambda handle: {period: change(scan(handle, [period], None, None))})[
+            0
+        ]
 
     def read(
         self,
@@ -287,15 +298,21 @@ class Lake:
             return None
 
     def _write(
-        self, model: str, table: str, period: str, content: Callable[["DeltaTable"], "pd.DataFrame"]
-    ) -> PartitionWrite:
+        self,
+        model: str,
+        table: str,
+        periods: Sequence[str],
+        contents: Callable[["DeltaTable"], "Mapping[str, pd.DataFrame]"],
+    ) -> list[PartitionWrite]:
         from deltalake.exceptions import CommitFailedError
 
-        check_name(period, "period")
+        for period in periods:
+            check_name(period, "period")
         for attempt in range(_ATTEMPTS):
             handle = self._to_write(model, table) or self._create(model, table)
             try:
-                return commit(handle, table, period, content(handle))
+                return commit(handle, table, contents(handle))
             except CommitFailedError:
                 time.sleep(random.uniform(0, 0.02 * 2 ** min(attempt, 6)))  # noqa: S311 - spreads writers, decides nothing
-        raise PartitionContended(f"{model}/{table} period {period}: {_ATTEMPTS} writes were overtaken by others")
+        what = f"{model}/{table} period {', '.join(periods)}"
+        raise PartitionContended(f"{what}: {_ATTEMPTS} writes were overtaken by others")

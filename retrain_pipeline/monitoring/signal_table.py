@@ -219,7 +219,7 @@ def _write(
     now: datetime,
 ) -> tuple[str, ...]:
     """Write the partitions whose rows are not what they were; return the earlier periods among them."""
-    calendar, changed = spec.data.time.calendar(), []
+    calendar, changed = spec.data.time.calendar(), dict[str, "pd.DataFrame"]()
     for place in places:
         before = stored.get(place, {})
         rows = {} if place == at else dict(before)  # of this period, signals that are declared no more are gone
@@ -230,9 +230,9 @@ def _write(
             rows[name] = old if same and old is not None else _Stored(reading, known)
         if rows != before:
             key = _key(calendar, place)
-            lake.replace_partition(spec.name, TABLE, key, _frame(rows, calendar.bounds(key)[0]))
-            changed += [key] if place != at else []
-    return tuple(changed)
+            changed[key] = _frame(rows, calendar.bounds(key)[0])
+    lake.replace_partitions(spec.name, TABLE, changed)
+    return tuple(key for key in changed if key != _key(calendar, at))
 
 
 def _frame(rows: Mapping[str, _Stored], start: datetime) -> "pd.DataFrame":

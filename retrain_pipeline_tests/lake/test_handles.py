@@ -70,6 +70,27 @@ def test_what_this_process_writes_is_read_and_the_version_before_still_is_what_i
     assert (values(lake), values(lake, first)) == ([2.0], [1.0])
 
 
+def test_the_files_of_a_version_are_named_once(lake, monkeypatch):
+    asked, whole = [], DeltaTable.to_pyarrow_dataset
+    monkeypatch.setattr(
+        DeltaTable, "to_pyarrow_dataset",
+        lambda self, **how: asked.append(how["file_pruning_predicate"][0][2]) or whole(self, **how),
+    )  # fmt: skip
+    weeks = [WEEK, "2024-01-08", "2024-01-15"]
+    for week in weeks[1:]:
+        lake.replace_partition("toy", "raw", week, frame(2.0))
+
+    def read(*some):
+        return len(lake.read("toy", "raw", periods=some))
+
+    assert (read(WEEK), read(*weeks[:2]), read(*weeks), read(*weeks), read(weeks[2])) == (1, 2, 3, 3, 1)
+    assert asked == [[WEEK], ["2024-01-08"], ["2024-01-15"]]
+    lake.replace_partition("toy", "raw", WEEK, frame(3.0))
+    assert values(lake) == [3.0, 2.0, 2.0]
+    assert values(lake, version=3) == [1.0, 2.0, 2.0]
+    assert asked[3:] == [weeks, weeks]
+
+
 def test_what_another_process_writes_is_read(lake):
     assert values(lake) == [1.0]
     subprocess.run([sys.executable, "-c", WRITE, lake.url, "3"], check=True, timeout=120)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from retrain_pipeline.lake.digests import frame_digest
 from retrain_pipeline.lake.errors import ColumnRefused, SnapshotChanged, TableMissing
-from retrain_pipeline.lake.tables import Lake, PartitionWrite, Snapshot
+from retrain_pipeline.lake.tables import Lake, Partition, PartitionWrite, Snapshot
 from retrain_pipeline.names import NameRefused
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -292,3 +292,40 @@ def test_the_log_is_never_cleaned_and_says_what_each_version_wrote(lake: Lake) -
     assert table.metadata().configuration["delta.enableExpiredLogCleanup"] == "false"
     newest = table.history(1)[0]
     assert (newest["period"], newest["rows"], newest["digest"]) == ("2024-01-01", "1", write.digest)
+
+
+def test_partitions_are_replaced_in_one_step_and_those_that_are_the_same_left_alone(lake: Lake) -> None:
+    first = lake.replace_partition("m", "raw", "2024-01-01", frame_of([1.0]))
+    again, empty, third = lake.replace_partitions(
+        "m", "raw", {"2024-01-01": frame_of([1.0]), "2024-01-08": frame_of([]), "2024-01-15": frame_of([3.0, 4.0])}
+    )
+    assert (again.version, again.changed, again.digest) == (first.version + 1, False, first.digest)
+    assert [(one.period, one.rows, one.changed) for one in (empty, third)] == [
+        ("2024-01-08", 0, True), ("2024-01-15", 2, True)
+    ]  # fmt: skip
+    assert lake.version("m", "raw") == first.version + 1
+    assert lake.partitions("m", "raw") == {
+        "2024-01-01": Partition(1, first.digest), "2024-01-08": Partition(0, empty.digest),
+        "2024-01-15": Partition(2, third.digest),
+    }  # fmt: skip
+    assert lake.read("m", "raw", periods=["2024-01-15"])["x"].tolist() == [3.0, 4.0]
+    assert [one.changed for one in lake.replace_partitions("m", "raw", {"2024-01-08": frame_of([])})] == [False]
+    assert lake.replace_partitions("m", "raw", {}) == []
+    assert lake.version("m", "raw") == first.version + 1
+
+
+def test_a_partition_that_is_refused_takes_the_others_with_it(lake: Lake) -> None:
+    lake.replace_partition("m", "raw", "2024-01-01", frame_of([1.0]))
+    before = lake.version("m", "raw")
+    with pytest.raises(ColumnRefused):
+        lake.replace_partitions("m", "raw", {"2024-01-08": frame_of([2.0]), "2024-01-15": frame_of(["text"])})
+    assert (lake.version("m", "raw"), lake.periods("m", "raw")) == (before, ["2024-01-01"])
+
+
+def test_partitions_of_one_step_may_bring_columns_each(lake: Lake) -> None:
+    wider = frame_of([2.0]).assign(y=[5])
+    lake.replace_partitions("m", "raw", {"2024-01-01": frame_of([1.0]), "2024-01-08": wider})
+    found = lake.read("m", "raw")
+    assert found["x"].tolist() == [1.0, 2.0]
+    assert found["y"].isna().tolist() == [True, False]
+    assert found["y"].tolist()[1] == 5
