@@ -19,15 +19,15 @@ def beside_anchor(material: Material, spent: float | None) -> Anchored | None:
     if material.anchor is None:
         return None
     name = f"anchor {material.anchor_version}"
-    back = _beside(material, material.anchor, material.champion, "superiority", "champion", spent)
+    back = _beside(material, material.anchor, material.champion, "superiority", spent)
     return Anchored(
-        candidate=_beside(material, material.candidate, material.anchor, "non_inferiority", name, spent),
+        candidate=_beside(material, material.candidate, material.anchor, "non_inferiority", spent, name),
         champion=back.model_copy(update={"words": f"{name} in the candidate's place: {back.words}"}),
     )
 
 
 def _beside(
-    material: Material, side: Side, reference: Side | None, mode: Mode, name: str, spent: float | None
+    material: Material, side: Side, reference: Side | None, mode: Mode, spent: float | None, name: str | None = None
 ) -> GateResult:
     found = paired(material, reference, side)
     if found is None:

@@ -118,3 +118,14 @@ def test_evidence_that_no_judge_entered_takes_nobody_back(asked):
     with pytest.raises(ReleaseRefused, match=r"^toy v2: no judgement on record"):
         asked.give_way(other)
     assert asked.rollbacks == []
+
+
+@pytest.mark.parametrize(("action", "model", "version"), [
+    ("judged", "other", "v2"), ("judged", "toy", "v9"), ("recorded", "toy", "v2"),
+])  # fmt: skip
+def test_an_entry_of_something_else_puts_no_judgement_on_record(asked, action, model, version):
+    own = asked.judged(enter=False)
+    asked.ledger.append(NewEntry("judge", action, model, version, {"evidence": own}))
+    with pytest.raises(ReleaseRefused, match=r"^toy v2: no judgement on record"):
+        asked.give_way(own)
+    assert asked.rollbacks == []
