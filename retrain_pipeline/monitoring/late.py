@@ -1,6 +1,6 @@
 """Late labels, read from the stores: how many are known, what the loss will be, how right earlier estimates were."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ PERIODS = 26
 """A curve is learned from so many newest periods: delays change."""
 KNOWN_ROWS = 5_000
 """Mature rows that are read to learn from, about."""
+MOST_ROWS = 50_000
+"""Of more rows of a period every k-th is looked at: the figures are means, and a period of a million fits no memory."""
 _WORST = {"error": 1.0, "brier": 1.0}
 
 
@@ -187,8 +189,8 @@ def _guess(
     answers = lake.read(spec.name, "predictions", periods=[period], known_by=end)
     if answers.empty:
         return LossGuess("none", "no estimate: nothing was predicted in this period")
-    answers = answers[answers["model_version"] == champion.version].drop_duplicates(identity)
-    features = lake.read(spec.name, "features", periods=[period], known_by=end)
+    answers = thinned(answers[answers["model_version"] == champion.version].drop_duplicates(identity))
+    features = with_features(lake, spec, [period], end, answers[identity])
     joined = answers[[*identity, "prediction", "score"]].merge(features, on=identity, how="inner")
     before = known()
     if before is None or not len(joined):
@@ -228,14 +230,15 @@ def known_rows(stores: Stores, spec: ModelSpec, champion: Champion, end: datetim
 
 
 def _evaluated(stores: Stores, spec: ModelSpec, champion: Champion) -> "pd.DataFrame":
-    from retrain_pipeline.learning.training_set import read_training_set
+    from retrain_pipeline.learning.newest_judged import read_newest_judged
     from retrain_pipeline.learning.versions import load_version
 
     loaded = load_version(stores, spec.name, champion.version)
-    frames = read_training_set(stores, loaded.manifest.frozen)
-    answers = loaded.predict(frames.eval_x).frame
-    frame = frames.eval_x.assign(_event_time=frames.eval_keys["_event_time"], label=frames.eval_y)
-    return frame.join(answers).tail(KNOWN_ROWS)
+    frames = read_newest_judged(stores, loaded.manifest.frozen, KNOWN_ROWS)
+    newest = frames.eval_x.tail(KNOWN_ROWS)
+    answers = loaded.predict(newest).frame.set_axis(newest.index)
+    moments = frames.eval_keys["_event_time"].tail(KNOWN_ROWS)
+    return newest.assign(_event_time=moments, label=frames.eval_y[-KNOWN_ROWS:]).join(answers)
 
 
 def _served(lake: Lake, spec: ModelSpec, champion: Champion, end: datetime) -> "pd.DataFrame":
@@ -254,7 +257,28 @@ def _served(lake: Lake, spec: ModelSpec, champion: Champion, end: datetime) -> "
     if not parts or not sum(len(one) for one in parts):
         return pd.DataFrame()
     rows = pd.concat(parts).sort_values(["_known_time"], kind="stable").drop_duplicates(identity, keep="last")
-    features = lake.read(spec.name, "features", periods=sorted(set(rows["predicted_period"])), known_by=end)
-    there = features.drop(columns=[one for one in ("_known_time", "_period") if one in features])
-    rows = rows[[*identity, "label", "prediction", "score"]]
-    return rows.merge(there, on=identity, how="inner")
+    rows = thinned(rows)
+    there = with_features(lake, spec, sorted(set(rows["predicted_period"])), end, rows[identity])
+    return rows[[*identity, "label", "prediction", "score"]].merge(there, on=identity, how="inner")
+
+
+def thinned(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Return every k-th row by event time, where there are more than `MOST_ROWS`."""
+    every = -(-len(rows) // MOST_ROWS)
+    return rows if every <= 1 else rows.sort_values("_event_time", kind="stable").iloc[::every]
+
+
+def with_features(
+    lake: Lake, spec: ModelSpec, periods: Sequence[str], known_by: datetime, wanted: "pd.DataFrame"
+) -> "pd.DataFrame":
+    """Return key, event time and features of the rows of some periods that are wanted; no other is held in memory."""
+    import polars as pl
+
+    stored = sum(one.rows for period, one in lake.partitions(spec.name, "features").items() if period in set(periods))
+    inner, identity = ["_known_time", "_period"], list(wanted.columns)
+    rows = lake.lazy(spec.name, "features", periods, known_by=known_by)
+    if rows is None or stored <= MOST_ROWS:
+        found = lake.read(spec.name, "features", periods=periods, known_by=known_by)
+    else:
+        found = rows.join(pl.from_pandas(wanted).lazy(), identity, "semi").collect(engine="streaming").to_pandas()
+    return found.drop(columns=[name for name in inner if name in found])

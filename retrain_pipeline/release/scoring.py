@@ -101,7 +101,7 @@ def served(asked: Asked, plan: "Plan", routing: Routing, features: "pd.DataFrame
         else:
             arms[mine], versions[mine] = FALLBACK, routing.champion
     if (rest := versions == routing.champion).any():  # the last, as it answers what the others could not
-        parts.append(asked.answers(routing.champion, features[rest]))
+        parts.append(asked.answers(routing.champion, features if rest.all() else features[rest]))  # no copy of all
     head = features[[*asked.spec.data.key, "_event_time"]]
     table = head.assign(
         _known_time=features["_event_time"], model_version=versions, arm=arms, propensity=propensities, epoch=plan.epoch

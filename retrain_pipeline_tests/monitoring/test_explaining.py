@@ -176,3 +176,47 @@ def test_a_reference_that_cannot_be_read_gives_no_verdict(world, monkeypatch):
         with pytest.raises(ArtifactsUnreachable):
             world.monitor(6)
     assert world.stores.ledger.latest("small", "monitored") is None
+
+
+def test_of_a_large_period_every_k_th_row_is_looked_at_and_no_other_is_read(late, monkeypatch):
+    import retrain_pipeline.monitoring.late as module
+
+    champion, end = read_champion(late.stores.ledger, late.spec), late.end(13)
+    whole = module._served(late.stores.lake, late.spec, champion, end)
+    monkeypatch.setattr(module, "MOST_ROWS", 100)
+    some = module._served(late.stores.lake, late.spec, champion, end)
+    assert 50 < len(some) <= 100 < len(whole)
+    times = some["_event_time"].sort_values()
+    assert times.diff().dropna().nunique() == 1  # spread over the whole time, evenly
+    both = some.merge(whole, how="inner")
+    assert len(both) == len(some)
+    assert (both.dtypes == whole.dtypes).all()
+    held = {"features": 0}
+    monkeypatch.setattr(late.stores.lake, "read", lambda *asked, **how: held.update(features=1) or whole)
+    keys = some[[*late.spec.data.key, "_event_time"]]
+    found = module.with_features(late.stores.lake, late.spec, [late.period(9)], end, keys)
+    assert held["features"] == 0
+    assert len(found) == keys.merge(found, how="inner").shape[0] > 0
+
+
+def test_an_estimate_of_every_k_th_row_is_near_that_of_all(late, monkeypatch):
+    import retrain_pipeline.monitoring.late as module
+
+    champion, end = read_champion(late.stores.ledger, late.spec), late.end(9)
+
+    def guessed():
+        return late_labels(
+            late.stores,
+            late.spec,
+            champion,
+            late.period(9),
+            end,
+            lambda: known_rows(late.stores, late.spec, champion, end),
+        ).guess
+
+    whole = guessed()
+    monkeypatch.setattr(module, "MOST_ROWS", 80)
+    some = guessed()
+    assert (whole.n, some.n) == (168, 56)
+    assert some.estimate == pytest.approx(whole.estimate, rel=0.3)
+    assert some.high - some.low > whole.high - whole.low
