@@ -111,6 +111,12 @@ def plain_retrain(stores, declaration, as_of, run_id: str) -> None:
     from retrain_pipeline.learning.training_set import freeze_training_set
     from retrain_pipeline.monitoring.reference import store_reference
     from retrain_pipeline.records.card import write_card
+    from retrain_pipeline.records.insights import record_insight
+    from retrain_pipeline.records.reconciled import count_experiments
+    from retrain_pipeline.records.settle import settle
+    from retrain_pipeline.records.truth.context import Context
+    from retrain_pipeline.records.truth.looked import looked_at, note_look, serving
+    from retrain_pipeline.records.truth.verify import verify
     from retrain_pipeline.release.release import release
 
     spec = declaration.spec
@@ -128,7 +134,12 @@ def plain_retrain(stores, declaration, as_of, run_id: str) -> None:
     store_reference(stores, spec, manifest.version)
     _, digest = judge(stores, declaration, manifest.version, mode="first", run_id=run_id, actor="bench")
     release(stores, declaration, manifest.version, evidence_digest=digest, run_id=run_id, actor="bench")
+    record_insight(stores, declaration, manifest.version, actor="bench")
     write_card(stores, declaration, manifest.version)
+    settle(stores, declaration, "bench")
+    count_experiments(stores, spec.name, ())
+    context = Context(stores, declaration, only=serving(stores, spec.name), looked=looked_at(stores, spec.name))
+    note_look(context, verify(context), actor="bench", run_id=run_id)
 
 
 def measure(kind: str, part: str, folder: Path) -> None:
@@ -252,7 +263,7 @@ def main() -> None:
         [
             f"{COLUMNS} float columns. A tick is raw, features, predictions, feedback and monitoring (with the "
             "Evidently report) of one period of so many rows; a retrain is training set, candidate, evaluation, "
-            "release and card over so many rows. Plain Python calls the same functions. Limit: 1.3 × plain + 1.5 s. "
+            "release, measurements after it, card, records and their truth checks over so many rows. Plain Python calls the same functions. Limit: 1.3 × plain + 1.5 s. "
             "Each is measured in a process of its own, so a tick pays the imports and peak memory is its own (a "
             "retrain's process has played the history first); the limit for a tick over a million rows is 1,536 MB.",
             markdown_table(header, rows),
