@@ -263,7 +263,8 @@ def main() -> None:
         [
             f"{COLUMNS} float columns. A tick is raw, features, predictions, feedback and monitoring (with the "
             "Evidently report) of one period of so many rows; a retrain is training set, candidate, evaluation, "
-            "release, measurements after it, card, records and their truth checks over so many rows. Plain Python calls the same functions. Limit: 1.3 × plain + 1.5 s. "
+            "release, measurements after it, card, records and their truth checks over so many rows. Plain Python "
+            "calls the same functions. Limit: 1.3 × plain + 1.5 s. "
             "Each is measured in a process of its own, so a tick pays the imports and peak memory is its own (a "
             "retrain's process has played the history first); the limit for a tick over a million rows is 1,536 MB.",
             markdown_table(header, rows),
