@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from retrain_pipeline.errors import PermanentError
 from retrain_pipeline.gates.errors import EvidenceRefused
+from retrain_pipeline.gates.escalation import GATE as ESCALATION
 from retrain_pipeline.gates.evidence import Evidence, read_evidence
 from retrain_pipeline.ledger.errors import StaleEpoch
 from retrain_pipeline.release.errors import ReleaseRefused
@@ -68,5 +69,7 @@ def _on_record(stores: "Stores", model: str, version: str, digest: str) -> Evide
 
 
 def _rows_hold(evidence: Evidence) -> bool:
-    results = [evidence.result(gate) for gate in ROWS]
+    results, second = [evidence.result(gate) for gate in ROWS], evidence.result(ESCALATION)
+    if second is not None and second.verdict is Verdict.FAIL:  # validators contradict each other: a person looks first
+        return False
     return all(result is not None and result.verdict is Verdict.PASS for result in results)

@@ -29,9 +29,11 @@ class Asked(Trial):
             raise self.answer
         return self.answer
 
-    def judged(self, *, enter=True, back="PASS", words="v0 is better", **verdicts):
+    def judged(self, *, enter=True, back="PASS", words="v0 is better", second=None, **verdicts):
         """Return the digest of evidence that refuses v2, with these verdicts of gates and of the champion."""
         told = results(**{"quality": "FAIL", **verdicts})
+        if second is not None:
+            told = (*told, GateResult(gate="escalation", verdict=Verdict(second), words="as the second found"))
         beside = Anchored(
             candidate=GateResult(gate="anchor", verdict=Verdict.FAIL, words="behind"),
             champion=GateResult(gate="anchor", verdict=Verdict(back), words=words),
@@ -75,6 +77,12 @@ def test_the_way_back_is_asked_for_at_the_epoch_of_the_judgement(asked):
 def test_rows_that_nobody_vouches_for_take_nobody_back(asked, gate, verdict):
     assert asked.give_way(asked.judged(**{gate: verdict})) is None
     assert asked.rollbacks == []
+
+
+@pytest.mark.parametrize(("second", "moves"), [("PASS", True), ("INCONCLUSIVE", True), ("FAIL", False)])
+def test_where_validators_contradict_each_other_a_person_looks_first(asked, second, moves):
+    assert (asked.give_way(asked.judged(second=second)) is not None) is moves
+    assert len(asked.rollbacks) == moves
 
 
 def test_without_a_gate_that_vouches_nobody_goes_back(asked):
