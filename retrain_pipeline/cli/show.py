@@ -185,6 +185,11 @@ def show_explanation(console: Console, stores: "Stores", model: str, version: st
     if story.found is not None:
         console.print(f"  turns on {_turns_on(story.found)}", markup=False, highlight=False)
         console.print(f"  budget   {story.found.budget.words()}", markup=False, highlight=False)
+        if (beside := story.found.anchored) is not None:
+            told = (
+                f"candidate not worse {beside.candidate.verdict}, it better than the champion {beside.champion.verdict}"
+            )
+            console.print(f"  anchor   {story.found.anchor}: {told}", markup=False, highlight=False)
         if story.found.escalation is not None:
             called = ", ".join(story.found.escalation.called) or "nothing"
             console.print(f"  second   called for by {called}", markup=False, highlight=False)

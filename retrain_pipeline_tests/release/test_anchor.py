@@ -3,7 +3,9 @@
 import os
 
 import pytest
+from rich.console import Console
 
+from retrain_pipeline.cli.show import show_explanation
 from retrain_pipeline.release.anchor import ANCHOR, give_way
 from retrain_pipeline.release.release import reject
 from retrain_pipeline.release.state import current
@@ -53,3 +55,11 @@ def test_an_anchor_that_cannot_serve_leaves_the_champion_and_says_why(returned, 
     assert (gave.moved, gave.champion) == (False, second)
     assert f"; but toy: {first} cannot serve: " in gave.words
     assert current(world.stores.ledger, "toy")[1].champion == second
+
+
+def test_explain_tells_what_both_are_beside_the_anchor(returned, capsys):
+    world, first, _, third, _, _ = returned
+    show_explanation(Console(width=200), world.stores, "toy", third)
+    assert (
+        f"  anchor   {first}: candidate not worse FAIL, it better than the champion PASS\n" in capsys.readouterr().out
+    )
