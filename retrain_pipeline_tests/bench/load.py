@@ -116,7 +116,7 @@ def shares(code: str, folder: Path) -> list[list[str]]:
     return [[words, f"{100 * some / (imports + load):.0f} %"] for words, some in told.items()]
 
 
-def main(runs: int = 5) -> None:
+def main(runs: int = 11) -> None:
     """Measure in turn (bare, Dagster alone, location, bare …) and write the table."""
     rows, without = [], list[float]()
     for models in (1, 20, 200):
