@@ -123,9 +123,11 @@ class Lake:
         `change` gets the rows of the partition (an empty frame without columns when there are none) and may be called
         again when another writer was faster.
         """
-        return self._write(model, table, [period], lambda handle: {period: change(scan(handle, [period], None, None))})[
-            0
-        ]
+
+        def changed(handle: "DeltaTable") -> "Mapping[str, pd.DataFrame]":
+            return {period: change(scan(handle, [period], None, None))}
+
+        return self._write(model, table, [period], changed)[0]
 
     def read(
         self,

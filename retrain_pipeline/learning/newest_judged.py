@@ -33,9 +33,10 @@ def read_newest_judged(stores: Stores, ts: TrainingSet, rows: int) -> Frames:
         while len(chosen) < len(ts.features.periods) and sum(present[one].rows for one in chosen) < asked:
             chosen.append(ts.features.periods[-len(chosen) - 1])
         frames = _of_periods(stores.lake, ts, chosen)
-        if len(frames.eval_y) >= rows or len(chosen) == len(ts.features.periods):
+        before = len(frames.train_y) + frames.dropped_for_overlap  # then every later row is there
+        if len(frames.eval_y) >= rows or before or len(chosen) == len(ts.features.periods):
             break
-        asked *= 2  # some have no label, and some are of before
+        asked *= 2  # some have no label
     frozen = read_row_digests(stores, ts.evaluation_row_digests_artifact)
     if not np.isin(identities(frames.eval_keys), frozen).all():
         raise RowsOverlap(f"training set {ts.digest[:12]} of {ts.model!r}: its newest rows are not the frozen ones")

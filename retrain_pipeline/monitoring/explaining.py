@@ -62,8 +62,9 @@ def explain(
 
     Raises
     ------
-    VersionNotLoadable, SnapshotChanged
-        When the champion, or the rows that it was judged on, cannot be read: that is no finding about the period.
+    VersionNotLoadable, TableMissing, RowsOverlap
+        When the champion, or the rows that it was judged on, cannot be read, or are others: that is no finding about
+        the period.
     """
     late = measured = suspect = None
     if champion is not None:

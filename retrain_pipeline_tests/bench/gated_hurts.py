@@ -194,7 +194,7 @@ serve. Now what is shown to be better than the champion is let through, and the 
 shown to be better. These settings are those in which that was seen and mended."""
 
 
-LATER = """\
+UNSEEN = """\
 The rule was chosen in the settings above. These are others: first models of the warm-up or of a third of the batches,
 retrains on the newest 6 or 12; nobody had looked at them before, and nothing was chosen by them."""
 
@@ -212,7 +212,7 @@ def part() -> str:
             where_it_hurts(found),
             says(found),
             hurt_targets(found),
-            f"### In settings that were not looked at before\n\n{LATER} {says(later)}",
+            f"### In settings that were not looked at before\n\n{UNSEEN}\n\n{says(later)}",
             f"Retraining hurts in: {counted(later)}.",
             hurt_targets(later),
         ]

@@ -41,6 +41,16 @@ def test_no_period_is_read_that_is_not_needed(frozen, monkeypatch):
     assert {how["version"] for table, how in asked if table == "features"} == {ts.features.version}
 
 
+def test_once_rows_of_before_the_cut_are_read_no_more_are(frozen, monkeypatch):
+    there, ts = frozen
+    asked, read = [], there.stores.lake.read
+    monkeypatch.setattr(
+        there.stores.lake, "read", lambda model, table, **how: asked.append((table, how)) or read(model, table, **how)
+    )
+    assert len(read_newest_judged(there.stores, ts, 130).eval_y) == ts.evaluation_rows == 120
+    assert [len(how["periods"]) for table, how in asked if table == "features"] == [3]
+
+
 def test_rows_without_a_label_are_made_up_for_by_earlier_periods(frozen, monkeypatch):
     there, ts = frozen
     newest, read = ts.features.periods[-1], there.stores.lake.read
